@@ -1,0 +1,237 @@
+"""What a sync promises about each row: names, types and rules. Pure values; no I/O, no SQL.
+
+A *field* is one attribute of a person or one property of an event. Its type says how the value leaves the
+warehouse (the canonical form that the plan casts to and the state keeps) and how it is written as JSON:
+
+    type        canonical form in the warehouse     in Python            as JSON
+    string      text                                str                  "text"
+    integer     64-bit integer, else decimal(38,0)  int                  123
+    number      double, or decimal as it is         float, or str (*)    12.5
+    boolean     boolean                             bool                 true
+    timestamp   64-bit integer, Unix seconds        int                  1700000000
+    date        text YYYY-MM-DD                     str                  "2026-11-23"
+    array       JSON text                           str                  [...]
+    object      JSON text                           str                  {...}
+
+(*) a decimal that a double cannot hold exactly arrives as its digits and is written as a JSON number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from revetl.errors import Where
+
+NOWHERE = Where(file="")
+
+
+class FieldType(StrEnum):
+    """The types of a contract; see the table in this module's docstring."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    TIMESTAMP = "timestamp"
+    DATE = "date"
+    ARRAY = "array"
+    OBJECT = "object"
+
+
+class OnNull(StrEnum):
+    """What a NULL of the model means. A null that is sent erases the value in Customer.io."""
+
+    SKIP = "skip"  # leave what Customer.io has (the default)
+    CLEAR = "clear"  # send null: erase
+    REFUSE = "refuse"  # the row breaks the contract
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One attribute or property of a contract.
+
+    Attributes:
+        name: as Customer.io sees it, case-sensitive.
+        column: the model's column; the name unless told otherwise.
+        format: `email` or an empty string.
+        normalize: `email` (trim, lower case), `trim`, `lower` or an empty string; done in SQL, before comparing.
+        minimum, maximum: inclusive bounds of numbers.
+        max_length: in UTF-8 bytes; 0 means the destination's limit only.
+        pattern: a Python regular expression that the whole string must match.
+        enum: the allowed values of a string.
+        items: for arrays of objects: the contract of each item's properties.
+        item_type: for arrays of scalars.
+        zone: IANA zone of a naive timestamp or of a date that is sent as a timestamp.
+    """
+
+    name: str
+    column: str
+    type: FieldType
+    required: bool = False
+    on_null: OnNull = OnNull.SKIP
+    format: str = ""
+    normalize: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    max_length: int = 0
+    pattern: str = ""
+    enum: tuple[str, ...] = ()
+    items: tuple[Field, ...] = ()
+    item_type: FieldType | None = None
+    zone: str = ""
+    description: str = ""
+    where: Where = field(default=NOWHERE, compare=False)
+
+    def digest(self) -> str:
+        """Eight hex digits that change when the bytes sent for the same column value may change."""
+        facts = [self.name, self.type, self.on_null, self.normalize, self.zone]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
+
+
+class SyncType(StrEnum):
+    """What one row of the model becomes in Customer.io."""
+
+    PERSON = "person"
+    EVENT = "event"
+
+
+class IdentifierKind(StrEnum):
+    """The one identifier that is sent as `identifiers` (Track API v2, "person" schema)."""
+
+    ID = "id"
+    EMAIL = "email"
+    CIO_ID = "cio_id"
+
+
+class WhenMissing(StrEnum):
+    """What happens to a person whose row left the model."""
+
+    IGNORE = "ignore"
+    DELETE = "delete"
+    SUPPRESS = "suppress"
+    CLEAR = "clear"
+
+
+class NoPerson(StrEnum):
+    """What happens to an event without a person."""
+
+    SKIP = "skip"
+    ANONYMOUS = "anonymous"
+    HOLD = "hold"
+
+
+class Initial(StrEnum):
+    """What the first run of a stream does."""
+
+    SEND = "send"
+    BASELINE = "baseline"
+
+
+class Late(StrEnum):
+    """What happens to an event that can no longer trigger a campaign (older than 72 hours)."""
+
+    HOLD = "hold"
+    SEND = "send"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A guard's bound: a share of the known rows (0..1), or a number of rows; exactly one is set."""
+
+    share: float | None = None
+    rows: int | None = None
+
+    def allows(self, count: int, of: int) -> bool:
+        """Whether `count` of `of` rows are within the bound (equal is within)."""
+        if self.share is not None:
+            return count <= self.share * of
+        return count <= (self.rows or 0)
+
+    def __str__(self) -> str:
+        """As it is written in YAML: `1%` or `100`."""
+        return f"{self.share * 100:g}%" if self.share is not None else str(self.rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guards:
+    """When a run must stop and ask (`docs/guards.md`).
+
+    Attributes:
+        max_deletes: of the people in the state. A few (`delete_floor`) are always allowed.
+        max_changes: updates, of the people in the state; rows that only gain a new attribute do not count.
+        empty_source: whether a model without rows stops the run.
+        max_first_run: rows that a first run may send without confirmation; 0 means any number.
+    """
+
+    max_deletes: Limit = Limit(share=0.05)
+    max_changes: Limit = Limit(share=0.5)
+    empty_source: bool = True
+    max_first_run: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """The declared age of an event when it is acknowledged, in seconds; 0 means not declared."""
+
+    warn_s: int = 0
+    error_s: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sync:
+    """One entry of `syncs/*.yml`, checked and typed.
+
+    Attributes:
+        name: unique in the project; may change.
+        uid: the stream's identity over time; names its tables in the warehouse; must not change.
+        model: name of the model, or `source.table` of a source, that gives the rows.
+        relation: the model as written, e.g. `ref('people')`.
+        identifier: the one identifier that is sent.
+        key: the model's column that names the row: the identifier of a person, the fact of an event.
+        fields: attributes or properties, in the order of the file.
+        event: name of the event.
+        person: for events: the column with the person's identifier.
+        person_sync: for events: the sync whose people the events wait for.
+        anonymous: for events: the column with an anonymous id (`no_person: anonymous`).
+        occurred_at: for events: the column with the time of the fact.
+        zone: for events: IANA zone of a naive `occurred_at`.
+    """
+
+    name: str
+    uid: str
+    type: SyncType
+    model: str
+    relation: str
+    identifier: IdentifierKind
+    key: str
+    fields: tuple[Field, ...]
+    event: str = ""
+    person: str = ""
+    person_sync: str = ""
+    anonymous: str = ""
+    occurred_at: str = ""
+    zone: str = ""
+    when_missing: WhenMissing = WhenMissing.IGNORE
+    no_person: NoPerson = NoPerson.SKIP
+    initial: Initial = Initial.SEND
+    late: Late = Late.HOLD
+    guards: Guards = Guards()
+    latency: Latency = Latency()
+    description: str = ""
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    enabled: bool = True
+    where: Where = field(default=NOWHERE, compare=False)
+
+    @property
+    def is_person(self) -> bool:
+        """Whether rows become profiles (else: events)."""
+        return self.type is SyncType.PERSON
+
+    def contract_digest(self) -> str:
+        """Sixteen hex digits over everything that decides whether a row is accepted and how it is sent."""
+        facts = [self.type, self.identifier, self.event, [repr(f) for f in self.fields]]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
