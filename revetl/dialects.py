@@ -1,0 +1,406 @@
+"""What really differs between warehouses, as one small frozen value each and a few functions.
+
+Everything that SQLAlchemy Core can say is said with Core in `plan.py` and `state.py`; this module holds the
+rest: how a driver names column types, how a value is cast to the canonical form of its contract
+(`contracts.py`), MERGE, CREATE TABLE AS, and how an error of the driver is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import ClauseElement, Executable
+
+from revetl.contracts import Field, FieldType
+from revetl.tables import quoted
+
+MAX_DECIMAL_DIGITS = 38
+DOUBLE_EXACT = 2**53  # integers up to here are exact in a double
+
+
+class Kind(StrEnum):
+    """Families of column types, the same for every engine."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    BIG_INTEGER = "big integer"  # wider than 64 bits
+    DECIMAL = "decimal"
+    FLOAT = "float"
+    BOOLEAN = "boolean"
+    TIMESTAMP = "timestamp without time zone"
+    TIMESTAMP_TZ = "timestamp with time zone"
+    DATE = "date"
+    JSON = "json"
+    NESTED = "nested"  # lists, structs, maps, arrays, records
+    UUID = "uuid"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of a model or table as the engine describes it.
+
+    Attributes:
+        name: exactly as the engine gives it.
+        kind: its family.
+        native: the engine's own name of the type, for messages.
+        scale: digits behind the point of a decimal; None if the engine does not fix it.
+    """
+
+    name: str
+    kind: Kind
+    native: str
+    scale: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canonical:
+    """How one field is kept in stage, plan and state, and read back.
+
+    Attributes:
+        type: the SQLAlchemy type of the column.
+        family: a word that changes only when kept values stop being comparable.
+        scale: of decimals.
+    """
+
+    type: sa.types.TypeEngine[Any]
+    family: str
+    scale: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """One engine.
+
+    Attributes:
+        name: dbt's adapter name.
+        kind_of: the family of a native type name.
+        epoch: seconds since 1970 of a timestamp with time zone, as a number with a fraction.
+        at_zone: a naive timestamp read in a zone, as a timestamp with time zone.
+        json_text: any nested value as JSON text.
+        any_value: one value of a group.
+        digest: 32 hex digits of a text.
+        now_ms: the warehouse's clock, milliseconds since 1970.
+        strip_zeros: a decimal as text without trailing zeros.
+        index_plan: whether ranges of `_seq` need an index to be read fast.
+        transactional_ddl: whether CREATE and ALTER roll back.
+    """
+
+    name: str
+    kind_of: Callable[[str], tuple[Kind, int | None]]
+    epoch: Callable[[Any], Any]
+    at_zone: Callable[[Any, str], Any]
+    json_text: Callable[[Any], Any]
+    any_value: Callable[[Any], Any]
+    digest: Callable[[Any], Any]
+    now_ms: Callable[[], Any]
+    strip_zeros: Callable[[Any], Any]
+    index_plan: bool = False
+    transactional_ddl: bool = True
+
+
+def family_of(column: Column) -> str:
+    """The word by which kept values of a column are comparable; the same words as `Canonical.family`."""
+    words = {Kind.TEXT: "text", Kind.FLOAT: "double", Kind.BOOLEAN: "boolean", Kind.DECIMAL: "decimal",
+             Kind.INTEGER: "integer"}  # fmt: skip
+    return words.get(column.kind, "other")
+
+
+class CreateTableAs(Executable, ClauseElement):
+    """`CREATE TABLE t AS select`, with every constant written out (DDL takes no parameters)."""
+
+    inherit_cache = False
+
+    def __init__(self, table: sa.Table | sa.TableClause, select: sa.Select[Any]) -> None:
+        self.table = table
+        self.select = select
+
+
+@compiles(CreateTableAs)
+def _create_table_as(element: CreateTableAs, compiler: SQLCompiler, **_: object) -> str:
+    table = compiler.preparer.format_table(element.table)
+    return f"CREATE TABLE {table} AS {compiler.process(element.select, literal_binds=True)}"
+
+
+class Merge(Executable, ClauseElement):
+    """MERGE, which Core lacks; the one form that PostgreSQL 15+, DuckDB 1.4+ and Snowflake share.
+
+    Args:
+        target: the table, aliased `t`.
+        source: a select, aliased `s`; at most one row for each key.
+        on: columns that identify a row.
+        update: columns to overwrite when matched; none means that a matched row is left alone.
+        insert: columns of a new row.
+        delete_when: column of the source (boolean) that deletes a matched row and inserts nothing.
+    """
+
+    inherit_cache = False
+
+    def __init__(  # noqa: PLR0913 the parts of one statement
+        self,
+        target: sa.Table,
+        source: sa.Select[Any],
+        *,
+        on: Sequence[str],
+        update: Sequence[str],
+        insert: Sequence[str],
+        delete_when: str = "",
+    ) -> None:
+        self.target = target
+        self.source = source
+        self.on = tuple(on)
+        self.update = tuple(update)
+        self.insert = tuple(insert)
+        self.delete_when = delete_when
+
+
+@compiles(Merge)
+def _merge(element: Merge, compiler: SQLCompiler, **_: object) -> str:
+    quote = compiler.preparer.quote
+    names = {name: quote(sa.quoted_name(name, quote=True)) for name in {*element.on, *element.update, *element.insert}}
+    gone = f"s.{quote(sa.quoted_name(element.delete_when, quote=True))}" if element.delete_when else ""
+    parts = [
+        f"MERGE INTO {compiler.preparer.format_table(element.target)} AS t",
+        f"USING ({compiler.process(element.source, literal_binds=True)}) AS s",
+        "ON " + " AND ".join(f"t.{names[c]} = s.{names[c]}" for c in element.on),
+    ]
+    if gone:
+        parts.append(f"WHEN MATCHED AND {gone} THEN DELETE")
+    if element.update:
+        sets = ", ".join(f"{names[c]} = s.{names[c]}" for c in element.update)
+        parts.append(f"WHEN MATCHED THEN UPDATE SET {sets}")
+    columns = ", ".join(names[c] for c in element.insert)
+    values = ", ".join(f"s.{names[c]}" for c in element.insert)
+    unless = f" AND NOT {gone}" if gone else ""
+    parts.append(f"WHEN NOT MATCHED{unless} THEN INSERT ({columns}) VALUES ({values})")
+    return " ".join(parts)
+
+
+_DECIMAL = re.compile(r"(?:DECIMAL|NUMERIC|NUMBER)\((\d+),\s*(\d+)\)", re.IGNORECASE)
+
+
+def _duckdb_kind(native: str) -> tuple[Kind, int | None]:
+    upper = native.upper()
+    if upper.endswith("]") or upper.startswith(("STRUCT", "MAP", "UNION")):
+        return Kind.NESTED, None
+    if match := _DECIMAL.match(upper):
+        return Kind.DECIMAL, int(match[2])
+    if upper.startswith("TIMESTAMP"):  # also TIMESTAMP_S, _MS, _NS
+        return (Kind.TIMESTAMP_TZ if "WITH TIME ZONE" in upper else Kind.TIMESTAMP), None
+    if upper.startswith("ENUM"):
+        return Kind.TEXT, None
+    table = {
+        "VARCHAR": Kind.TEXT, "JSON": Kind.JSON, "UUID": Kind.UUID, "BOOLEAN": Kind.BOOLEAN, "DATE": Kind.DATE,
+        "DOUBLE": Kind.FLOAT, "FLOAT": Kind.FLOAT, "TINYINT": Kind.INTEGER, "SMALLINT": Kind.INTEGER,
+        "INTEGER": Kind.INTEGER, "BIGINT": Kind.INTEGER, "UTINYINT": Kind.INTEGER, "USMALLINT": Kind.INTEGER,
+        "UINTEGER": Kind.INTEGER, "UBIGINT": Kind.BIG_INTEGER, "HUGEINT": Kind.BIG_INTEGER,
+        "UHUGEINT": Kind.BIG_INTEGER,
+    }  # fmt: skip
+    return table.get(upper, Kind.OTHER), None
+
+
+def _postgres_kind(native: str) -> tuple[Kind, int | None]:
+    lower = native.lower()
+    if lower.endswith("[]") or lower in {"record", "array"}:
+        return Kind.NESTED, None
+    if lower.startswith(("varchar", "character varying", "char", "bpchar", "text", "citext", "name")):
+        return Kind.TEXT, None
+    if lower.startswith("numeric"):
+        match = _DECIMAL.match(lower)
+        return Kind.DECIMAL, int(match[2]) if match else None
+    if lower.startswith("timestamptz") or "with time zone" in lower:
+        return Kind.TIMESTAMP_TZ, None
+    if lower.startswith("timestamp"):
+        return Kind.TIMESTAMP, None
+    table = {
+        "int2": Kind.INTEGER, "int4": Kind.INTEGER, "int8": Kind.INTEGER, "smallint": Kind.INTEGER,
+        "integer": Kind.INTEGER, "bigint": Kind.INTEGER, "float4": Kind.FLOAT, "float8": Kind.FLOAT,
+        "real": Kind.FLOAT, "double precision": Kind.FLOAT, "bool": Kind.BOOLEAN, "boolean": Kind.BOOLEAN,
+        "date": Kind.DATE, "json": Kind.JSON, "jsonb": Kind.JSON, "uuid": Kind.UUID,
+    }  # fmt: skip
+    return table.get(lower, Kind.OTHER), None
+
+
+
+def _now_ms_duckdb() -> Any:  # noqa: ANN401 a SQL expression
+    return sa.func.epoch_ms(sa.func.now())
+
+
+def _now_ms_postgres() -> Any:  # noqa: ANN401 a SQL expression
+    # clock_timestamp, not now(): inside a transaction now() stands still
+    return sa.cast(sa.func.floor(sa.extract("epoch", sa.func.clock_timestamp()) * 1000), sa.BigInteger)
+
+
+def _any_value_postgres(value: Any) -> Any:  # noqa: ANN401 SQL expressions
+    # any_value() came with PostgreSQL 16; the groups here have one row, so any aggregate gives that row's value
+    return sa.func.bool_or(value) if isinstance(value.type, sa.Boolean) else sa.func.min(value)
+
+
+def _rtrim_zeros(text: Any) -> Any:  # noqa: ANN401 a SQL expression
+    trimmed = sa.func.rtrim(sa.func.rtrim(text, "0"), ".")
+    return sa.case((sa.func.strpos(text, ".") > 0, trimmed), else_=text)
+
+
+DUCKDB = Dialect(
+    name="duckdb",
+    kind_of=_duckdb_kind,
+    epoch=lambda value: sa.extract("epoch", value),
+    at_zone=lambda value, zone: sa.func.timezone(zone, value),
+    json_text=lambda value: sa.cast(sa.func.to_json(value), sa.Text),
+    any_value=sa.func.any_value,
+    digest=sa.func.md5,
+    now_ms=_now_ms_duckdb,
+    strip_zeros=lambda value: _rtrim_zeros(sa.cast(value, sa.Text)),
+)
+
+POSTGRES = Dialect(
+    name="postgres",
+    kind_of=_postgres_kind,
+    epoch=lambda value: sa.extract("epoch", value),
+    at_zone=lambda value, zone: sa.func.timezone(zone, value),
+    json_text=lambda value: sa.cast(sa.func.to_jsonb(value), sa.Text),
+    any_value=_any_value_postgres,
+    digest=sa.func.md5,
+    now_ms=_now_ms_postgres,
+    strip_zeros=lambda value: _rtrim_zeros(sa.cast(value, sa.Text)),
+    index_plan=True,
+)
+
+
+def source_column(name: str) -> sa.ColumnClause[Any]:
+    """A column of a model, by its exact name."""
+    return sa.column(quoted(name))
+
+
+def subquery_text(sql: str, alias: str) -> sa.TextClause:
+    """A model's SELECT in brackets, to select from, with its colons and percent signs as they were written.
+
+    A colon would be read as a bind parameter. The newline keeps a trailing `--` comment from eating the bracket.
+    """
+    return sa.text(f"(\n{sql}\n) AS {alias}".replace(":", r"\:"))
+
+
+_ACCEPTED: dict[FieldType, frozenset[Kind]] = {
+    FieldType.STRING: frozenset({Kind.TEXT, Kind.UUID, Kind.INTEGER, Kind.BIG_INTEGER, Kind.DATE}),
+    FieldType.INTEGER: frozenset({Kind.INTEGER, Kind.BIG_INTEGER, Kind.DECIMAL}),
+    FieldType.NUMBER: frozenset({Kind.INTEGER, Kind.BIG_INTEGER, Kind.DECIMAL, Kind.FLOAT}),
+    FieldType.BOOLEAN: frozenset({Kind.BOOLEAN}),
+    FieldType.TIMESTAMP: frozenset({Kind.TIMESTAMP, Kind.TIMESTAMP_TZ, Kind.DATE, Kind.INTEGER, Kind.BIG_INTEGER}),
+    FieldType.DATE: frozenset({Kind.DATE, Kind.TIMESTAMP}),
+    FieldType.ARRAY: frozenset({Kind.NESTED, Kind.JSON, Kind.TEXT}),
+    FieldType.OBJECT: frozenset({Kind.NESTED, Kind.JSON, Kind.TEXT}),
+}
+
+
+def type_problem(field: Field, column: Column) -> str:
+    """Why a column cannot give a field's type exactly, or an empty string.
+
+    A decimal with a scale is refused as an integer, a naive timestamp needs the field's `zone`: both would
+    change values silently.
+    """
+    if column.kind not in _ACCEPTED[field.type]:
+        return f"column {column.name!r} is {column.native}, which is not a {field.type}"
+    if field.type is FieldType.INTEGER and column.kind is Kind.DECIMAL and column.scale != 0:
+        return f"column {column.name!r} is {column.native}; cast it to an integer in the model, or declare a number"
+    if field.type is FieldType.TIMESTAMP and column.kind in {Kind.TIMESTAMP, Kind.DATE} and not field.zone:
+        return f"column {column.name!r} is {column.native} and no `zone` is declared, so its moment is not known"
+    return ""
+
+
+def canonical_type(field: Field, column: Column) -> Canonical:
+    """The type in which a field is staged, planned and kept (see the table in `contracts.py`)."""
+    if field.type is FieldType.NUMBER and column.kind is Kind.FLOAT:
+        return Canonical(type=sa.Double(), family="double")
+    if field.type is FieldType.NUMBER and column.kind is Kind.DECIMAL:
+        if column.scale is None:
+            return Canonical(type=sa.Numeric(), family="decimal")
+        return Canonical(type=sa.Numeric(MAX_DECIMAL_DIGITS, column.scale), family="decimal", scale=column.scale)
+    if field.type in {FieldType.INTEGER, FieldType.NUMBER}:
+        if column.kind is Kind.INTEGER:
+            return Canonical(type=sa.BigInteger(), family="integer")
+        return Canonical(type=sa.Numeric(MAX_DECIMAL_DIGITS, 0), family="decimal", scale=0)
+    if field.type is FieldType.TIMESTAMP:
+        return Canonical(type=sa.BigInteger(), family="integer")
+    if field.type is FieldType.BOOLEAN:
+        return Canonical(type=sa.Boolean(), family="boolean")
+    return Canonical(type=sa.Text(), family="text")
+
+
+def unix_seconds(dialect: Dialect, value: Any, column: Column, zone: str) -> Any:  # noqa: ANN401 SQL expressions
+    """A point in time as whole Unix seconds; a fraction is cut towards the past."""
+    if column.kind in {Kind.INTEGER, Kind.BIG_INTEGER}:
+        return sa.cast(value, sa.BigInteger)
+    if column.kind is Kind.DATE:
+        value = sa.cast(value, sa.TIMESTAMP)
+    if column.kind in {Kind.DATE, Kind.TIMESTAMP}:
+        value = dialect.at_zone(value, zone)
+    return sa.cast(sa.func.floor(dialect.epoch(value)), sa.BigInteger)
+
+
+def normalized(value: Any, rule: str) -> Any:  # noqa: ANN401 SQL expressions
+    """A text by a field's `normalize` rule."""
+    if rule in {"trim", "email"}:
+        value = sa.func.trim(value)
+    if rule in {"lower", "email"}:
+        value = sa.func.lower(value)
+    return value
+
+
+def canonical_value(dialect: Dialect, field: Field, column: Column, canonical: Canonical) -> Any:  # noqa: ANN401
+    """The SQL expression that gives a model's column in its canonical form."""
+    value: Any = source_column(column.name)
+    if field.type is FieldType.TIMESTAMP:
+        return unix_seconds(dialect, value, column, field.zone)
+    if field.type is FieldType.DATE:
+        return sa.cast(sa.cast(value, sa.Date), sa.Text)
+    if field.type in {FieldType.ARRAY, FieldType.OBJECT}:
+        return sa.cast(value, sa.Text) if column.kind in {Kind.TEXT, Kind.JSON} else dialect.json_text(value)
+    if field.type is FieldType.STRING:
+        value = value if column.kind is Kind.TEXT else sa.cast(value, sa.Text)
+        return normalized(value, field.normalize)
+    if field.type is FieldType.BOOLEAN:
+        return value
+    return sa.cast(value, canonical.type)
+
+
+def readable(dialect: Dialect, field: Field, column: Any, canonical: Canonical, widest: float | None) -> Any:  # noqa: ANN401
+    """The SQL expression by which a canonical decimal is read for encoding: a double where that is exact, else digits.
+
+    Args:
+        widest: the largest absolute value among the rows to read, if it is known.
+    """
+    if canonical.family != "decimal":
+        return column
+    if canonical.scale is not None and widest is not None and widest * 10**canonical.scale < DOUBLE_EXACT:
+        whole = field.type is FieldType.INTEGER
+        return sa.cast(column, sa.BigInteger()) if whole else sa.cast(column, sa.Double())
+    return dialect.strip_zeros(column)
+
+
+def driver_problem(error: BaseException, statement: str) -> tuple[str, int]:
+    """What a driver's error says, safe to show, and the line of the statement (0 if unknown).
+
+    Errors about data (casts, constraints) quote values of rows, so their texts are dropped; errors about
+    names and syntax are kept.
+    """
+    diag = getattr(error, "diag", None)  # psycopg.Error.diag; the classes of SQLSTATE are in the PostgreSQL manual
+    if diag is not None and getattr(diag, "sqlstate", None):
+        about_data = diag.sqlstate[:2] in {"21", "22", "23"}
+        text = f"{type(error).__name__} ({diag.sqlstate})"
+        if not about_data and diag.message_primary:
+            text += f": {diag.message_primary}"
+        position = int(diag.statement_position or 0)
+        return text, statement.count("\n", 0, position) + 1 if position else 0
+    name = type(error).__name__
+    first = str(error).split("\n", 1)[0]
+    line = re.search(r"^LINE (\d+):", str(error), re.MULTILINE)
+    safe = {"BinderException", "CatalogException", "ParserException", "SyntaxException", "IOException",
+            "PermissionException", "NotImplementedException", "TransactionException", "ConnectionException"}  # fmt: skip
+    return (f"{name}: {first}" if name in safe or name == "OperationalError" else name), int(line[1]) if line else 0

@@ -1,0 +1,940 @@
+"""The flows, each readable from top to bottom: `diff` and `run`. The only module that knows warehouse and destination.
+
+    run   open → for people, then events: acquire → settle → plan → check → send in chunks → fold → release
+          → deletes of people last
+    diff  open read-only → the same plan as a SELECT → counts; no sender is ever built
+
+Both give plain values (`DiffResult`, `RunResult`); nothing here prints. A stream that cannot be planned does not
+stop the others, except with `fail_fast`; what depends on it is skipped.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+
+from revetl.contracts import Initial, Sync
+from revetl.delivery import Clock, Delivery, DeliverySettings, Idle
+from revetl.destination import Operation, Refusal, Sender
+from revetl.diffsql import (
+    MASK_BITS,
+    Known,
+    Options,
+    Shape,
+    bind,
+    event_changes,
+    model_keys,
+    person_changes,
+    samples,
+    summary,
+    to_send,
+)
+from revetl.encode import EventEncoder, PersonEncoder
+from revetl.errors import (
+    ConfigError,
+    ContractBroken,
+    CredentialsRefused,
+    DestinationDown,
+    ExitCode,
+    GuardTripped,
+    LeaseLost,
+    RevetlError,
+    StateDamaged,
+    WarehouseError,
+    Where,
+)
+from revetl.plan import Confirmations, Counts, broken, guards, read_counts
+from revetl.state import (
+    LEASE_MS,
+    Acks,
+    Catalog,
+    Lease,
+    PlanTable,
+    Range,
+    Stream,
+    ensure_schema,
+    gaps,
+    merged,
+    read_catalog,
+)
+from revetl.tables import StreamTables, field_column, runs_table, sync_log_table
+from revetl.warehouse import Warehouse
+
+PAGE_ROWS = 5_000
+PERSON_CHUNK_ROWS = 50_000
+EVENT_CHUNK_ROWS = 5_000  # at most so many events are open if the process dies (reliability.md, 3.2)
+CHUNK_BYTES = 32_000_000
+CHECKPOINT_S = 60.0
+SEND_MARGIN_S = 35.0  # the longest request and some: none starts later than this before the lease ends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledSync:
+    """A sync and its model's SQL, ready to run.
+
+    Attributes:
+        sql: one SELECT.
+        locate: the place in the project of a line of `sql`.
+    """
+
+    sync: Sync
+    sql: str
+    locate: Callable[[int], Where | None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What the user asked of a run or a diff."""
+
+    full_refresh: bool = False
+    retry_refused: bool = False
+    backfill: bool = False
+    fail_fast: bool = False
+    confirmed: Confirmations = Confirmations()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why rows were refused: a word, the field, one message, how many rows, and one key (masked)."""
+
+    reason: str
+    field: str
+    message: str
+    rows: int
+    example: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One change with values; only ever made for a terminal."""
+
+    op: str
+    key: str
+    rows: int
+    changes: Mapping[str, tuple[Any, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncDiff:
+    """What a run would do for one sync now.
+
+    Attributes:
+        counts: the plan in numbers.
+        problems: what would stop the run before the first request, each with its flag or its cure.
+        first_run: nothing was ever synced for this stream.
+        baseline: the first run records the rows as already sent.
+        requests: a lower bound.
+        seconds: that the declared rates need at least.
+    """
+
+    sync: Sync
+    counts: Counts
+    problems: tuple[RevetlError, ...] = ()
+    first_run: bool = False
+    baseline: bool = False
+    requests: int = 0
+    seconds: float = 0.0
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffResult:
+    """The diffs in the order in which the run would work."""
+
+    syncs: tuple[SyncDiff, ...]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncResult:
+    """What a run did for one sync.
+
+    Attributes:
+        status: success | partial | error | skipped.
+        acknowledged: rows that Customer.io accepted in this run (or that a baseline recorded).
+        refused_now: rows that the contract or Customer.io refused in this run.
+        unsent: planned rows without an outcome: not sent, or sent without an answer.
+    """
+
+    sync: Sync
+    status: str
+    counts: Counts = Counts()
+    acknowledged: int = 0
+    refused_now: int = 0
+    unsent: int = 0
+    baseline: bool = False
+    fence: int = 0
+    reasons: tuple[Reason, ...] = ()
+    error: RevetlError | None = None
+    seconds: float = 0.0
+
+    @property
+    def refused(self) -> int:
+        """Rows that are refused now: those of this run and those not due for another try."""
+        return self.refused_now + self.counts.refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """A run as a value.
+
+    Attributes:
+        error: what stopped the whole run, if anything did.
+    """
+
+    run_id: str
+    started_at: float
+    seconds: float
+    syncs: tuple[SyncResult, ...]
+    requests: int = 0
+    retries: int = 0
+    bytes_sent: int = 0
+    statements: int = 0
+    error: RevetlError | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process says: the first thing that went wrong, else 1 if rows are left, else 0."""
+        if self.error is not None:
+            return self.error.exit_code
+        for result in self.syncs:
+            if result.error is not None:
+                return result.error.exit_code
+        if any(r.refused or r.counts.on_hold or r.counts.waiting or r.unsent for r in self.syncs):
+            return ExitCode.ROWS_REFUSED
+        return ExitCode.OK
+
+
+class Destination(Sender, Protocol):
+    """A sender that can also say which workspace it writes to."""
+
+    def workspace_id(self) -> str:
+        """The workspace's stable id.
+
+        Raises:
+            CredentialsRefused, DestinationDown, ConfigError: before anything was sent.
+        """
+
+
+class Observer(Protocol):
+    """Told what happens, to show it; must not raise."""
+
+    def note(self, text: str) -> None:
+        """One line a person may want to know."""
+
+    def planned(self, sync: Sync, counts: Counts) -> None:
+        """A sync's plan is frozen."""
+
+    def progress(self, sync: Sync, done: int, total: int, requests: int) -> None:
+        """Some rows have their outcome."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """One stream's work in this run."""
+
+    compiled: CompiledSync
+    stream: Stream
+    lease: Lease
+    shape: Shape
+    plan: PlanTable
+    counts: Counts
+    contracts: str
+    first_run: bool
+    started: float
+    key_kind: str
+    sent_intent: bool = False
+    acknowledged: int = 0
+    refused: int = 0
+    folded: int = 0
+    hwm: int = 0
+    unknown: bool = False
+    lease_until: float = 0.0
+    covered: list[Range] = field(default_factory=list)
+    not_sent: list[Range] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    examples: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+
+    @property
+    def sync(self) -> Sync:
+        return self.compiled.sync
+
+    def take_acks(self) -> Acks:
+        acks = Acks(covered=tuple(self.covered), not_sent=tuple(self.not_sent), refusals=tuple(self.refusals))
+        self.covered, self.not_sent, self.refusals = [], [], []
+        return acks
+
+
+class Engine:
+    """Plans and runs the syncs of one project against one warehouse.
+
+    Args:
+        warehouse: opened read-only for a diff.
+        schema: where the state is kept.
+        people: every person sync of the project, selected or not, by name: events look up their people there.
+        clock: real, or a test's.
+        observer: is told what happens.
+    """
+
+    def __init__(  # noqa: PLR0913 the run's surroundings, each injected
+        self,
+        warehouse: Warehouse,
+        *,
+        schema: str,
+        people: Mapping[str, CompiledSync],
+        clock: Clock,
+        observer: Observer,
+        version: str = "",
+    ) -> None:
+        self.warehouse = warehouse
+        self.schema = schema
+        self.people = people
+        self.clock = clock
+        self.observer = observer
+        self.version = version
+        self.catalog: Catalog = {}
+
+    # --- diff ------------------------------------------------------------------------------------------------
+
+    def diff(
+        self, syncs: Sequence[CompiledSync], options: RunOptions, *, settings: DeliverySettings, show: int = 0
+    ) -> DiffResult:
+        """What a run would do now. Writes nothing, and opens no connection to the destination.
+
+        Args:
+            show: how many changes to read with their values, for each sync.
+        """
+        began = self.clock.monotonic()
+        self.catalog = read_catalog(self.warehouse, self.schema)
+        results = [self._diff_one(compiled, options, settings, show) for compiled in syncs]
+        return DiffResult(syncs=tuple(results), seconds=self.clock.monotonic() - began)
+
+    def _diff_one(
+        self, compiled: CompiledSync, options: RunOptions, settings: DeliverySettings, show: int
+    ) -> SyncDiff:
+        sync = compiled.sync
+        try:
+            shape = self._bind(compiled)
+            stream = self._stream(shape)
+            stream.read()
+        except (ContractBroken, StateDamaged) as error:
+            return SyncDiff(sync=sync, counts=Counts(), problems=(error,))
+        known, _ = stream.known(shape)
+        first_run = not stream.control.initialised
+        asked = self._options(options, baseline=first_run and sync.initial is Initial.BASELINE)
+        plan = self._changes(compiled, shape, stream, known, asked, planned_people=True).cte("plan")
+        counts = self._counts(compiled, shape, plan, asked, stream.state_rows)
+        problems = self._problems(shape, counts, options, stream, first_run=first_run)
+        count = 0 if asked.baseline else counts.sendable
+        requests = -(-count // settings.max_batch_operations)
+        seconds = max(requests / settings.requests_per_second, count / settings.operations_per_second)
+        found = self._samples(shape, plan, stream, known, show) if show else ()
+        return SyncDiff(
+            sync=sync, counts=counts, problems=tuple(problems), first_run=first_run, baseline=asked.baseline,
+            requests=requests, seconds=seconds, samples=found,
+        )  # fmt: skip
+
+    def _samples(self, shape: Shape, plan: Any, stream: Stream, known: Known, show: int) -> tuple[Sample, ...]:  # noqa: ANN401
+        names = [f.name for f in shape.sync.fields]
+        out = []
+        for row in self.warehouse.fetch(samples(shape, plan, stream.tables, known, show)):
+            op, key, rows, *rest = row
+            masks = [int(rest.pop(0)) for _ in range(shape.words)] if shape.sync.is_person else []
+            new, old = rest[: len(names)], rest[len(names) :]
+            changes = {
+                name: (old[i], new[i])
+                for i, name in enumerate(names)
+                if (masks[i // MASK_BITS] >> (i % MASK_BITS) & 1 if op == "update" else new[i] is not None)
+            }
+            out.append(Sample(op=op, key=key, rows=int(rows), changes=changes))
+        return tuple(out)
+
+    # --- what diff and run share ---------------------------------------------------------------------------------
+
+    def _options(self, options: RunOptions, *, baseline: bool) -> Options:
+        now = self.warehouse.fetch(sa.select(self.warehouse.dialect.now_ms()))[0][0]
+        return Options(
+            full_refresh=options.full_refresh, retry_refused=options.retry_refused, backfill=options.backfill,
+            baseline=baseline, now_s=int(now) // 1000,
+        )  # fmt: skip
+
+    def _located(self, compiled: CompiledSync) -> AbstractContextManager[None]:
+        return _Located(compiled)
+
+    def _bind(self, compiled: CompiledSync) -> Shape:
+        with self._located(compiled):
+            return bind(compiled.sync, self.warehouse.columns(compiled.sql))
+
+    def _tables(self, shape: Shape) -> StreamTables:
+        return StreamTables(
+            schema=self.schema,
+            uid=shape.sync.uid,
+            fields=[
+                (field_column(f.name), c.type) for f, c in zip(shape.sync.fields, shape.canonical, strict=True)
+            ],
+            is_person=shape.sync.is_person,
+        )
+
+    def _stream(self, shape: Shape) -> Stream:
+        return Stream(self.warehouse, self._tables(shape), self.catalog)
+
+    def _changes(  # noqa: PLR0913 the parts of one question
+        self, compiled: CompiledSync, shape: Shape, stream: Stream, known: Known, asked: Options, *, planned_people: bool
+    ) -> sa.Select[Any]:
+        dialect, sync = self.warehouse.dialect, compiled.sync
+        if sync.is_person:
+            return person_changes(dialect, shape, compiled.sql, stream.tables, known, asked)
+        people, doubtful = self._people_of(sync, planned_people=planned_people)
+        return event_changes(
+            dialect, shape, compiled.sql, stream.tables, known, asked, people=people, doubtful=doubtful
+        )
+
+    def _people_of(self, sync: Sync, *, planned_people: bool) -> tuple[sa.Subquery, sa.Subquery | None]:
+        """The people an event may be sent to: those in the state, and in a diff those that the run would create."""
+        owner = self.people[sync.person_sync]
+        tables = StreamTables(schema=self.schema, uid=owner.sync.uid)
+        known: list[sa.Select[Any]] = []
+        if tables.state.name in self.catalog:
+            known.append(sa.select(tables.state.c._key))
+        if planned_people:
+            shape = self._bind(owner)
+            known.append(model_keys(shape, owner.sql))
+        if not known:
+            known.append(sa.select(sa.cast(sa.null(), sa.Text).label("_key")).where(sa.false()))
+        people = (sa.union(*known) if len(known) > 1 else known[0]).subquery("people")
+        doubtful = None
+        if tables.open.name in self.catalog:
+            o = tables.open.c
+            doubtful = sa.select(o._key).where(o._outcome == "unknown", o._variant == "").subquery("doubtful")
+        return people, doubtful
+
+    def _counts(self, compiled: CompiledSync, shape: Shape, plan: Any, asked: Options, state_rows: int) -> Counts:  # noqa: ANN401
+        with self._located(compiled):
+            rows = self.warehouse.fetch(summary(shape, plan, asked))
+        return read_counts(shape, rows, max(0, state_rows))
+
+    def _problems(
+        self, shape: Shape, counts: Counts, options: RunOptions, stream: Stream, *, first_run: bool
+    ) -> list[RevetlError]:
+        sync = shape.sync
+        problems: list[RevetlError] = []
+        if wrong := broken(shape, counts):
+            problems.append(wrong)
+        was = stream.control.key_kind
+        if was and was != str(shape.key.kind):
+            problems.append(
+                ContractBroken(
+                    f"sync {sync.name!r}: the key column {sync.key!r} was {was} and is {shape.key.kind} now, so every "
+                    "key may be written differently; nothing was sent",
+                    hint="cast the key back in the model; or, if its texts are the same, cast it to text once and "
+                    f"run: revetl state accept-key --select {sync.name}",
+                    where=sync.where,
+                    code="RV202",
+                )
+            )
+        if first_run and not sync.is_person and sync.initial is Initial.SEND and not options.backfill:
+            problems.append(
+                GuardTripped(
+                    f"sync {sync.name!r}: the first run would send {counts.sendable + counts.late:,} events of the "
+                    f"past ({counts.late:,} of them can no longer trigger campaigns); nothing was sent",
+                    hint=f"revetl run --select {sync.name} --backfill; or set `initial: baseline` to start from now",
+                    where=sync.where,
+                    code="RV214",
+                )
+            )
+        problems.extend(guards(shape, counts, options.confirmed, first_run=first_run))
+        return problems
+
+    # --- run -------------------------------------------------------------------------------------------------
+
+    def run(  # noqa: PLR0913 the run's surroundings, each injected
+        self,
+        syncs: Sequence[CompiledSync],
+        options: RunOptions,
+        *,
+        connect: Callable[[], Destination],
+        settings: DeliverySettings,
+        rng: random.Random,
+        owner: str,
+        stopping: Callable[[Callable[[RevetlError], None]], None] = lambda _: None,
+        identify_timestamp: bool = False,
+    ) -> RunResult:
+        """Plan and deliver. Never raises for what a run can meet: it is in the result.
+
+        Args:
+            syncs: in the order of work: people before events.
+            connect: makes the destination when the first row has to be sent.
+            owner: who this run is, shown to runs that find the lease taken.
+            stopping: is given a function that ends the run cleanly (for signals).
+        """
+        work = _Run(self, options, connect=connect, settings=settings, rng=rng, owner=owner,
+                    identify_timestamp=identify_timestamp)  # fmt: skip
+        stopping(work.stop)
+        return work.run(syncs)
+
+
+class _Run:
+    """The state of one run in memory; everything durable is in `Stream`."""
+
+    def __init__(  # noqa: PLR0913 the run's surroundings
+        self, engine: Engine, options: RunOptions, *, connect: Callable[[], Destination], settings: DeliverySettings,
+        rng: random.Random, owner: str, identify_timestamp: bool,
+    ) -> None:  # fmt: skip
+        self.engine = engine
+        self.warehouse = engine.warehouse
+        self.clock = engine.clock
+        self.observer = engine.observer
+        self.options = options
+        self.settings = settings
+        self.rng = rng
+        self.owner = owner
+        self.connect = connect
+        self.identify_timestamp = identify_timestamp
+        self.run_id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+        self.destination: Destination | None = None
+        self.delivery: Delivery | None = None
+        self.workspace: Stream | None = None
+        self.workspace_lease: Lease | None = None
+        self.held: list[_Job] = []
+        self.stopped: RevetlError | None = None
+        self.sending: _Job | None = None
+        self.plan_ts: int | None = None
+
+    def stop(self, error: RevetlError) -> None:
+        """End the run cleanly at the next safe point (called from a signal handler)."""
+        self.stopped = self.stopped or error
+        if self.delivery is not None:
+            self.delivery.stop(error)
+
+    def run(self, syncs: Sequence[CompiledSync]) -> RunResult:
+        wall, began = time.time(), self.clock.monotonic()
+        results: dict[str, SyncResult] = {}
+        error: RevetlError | None = None
+        try:
+            self._open()
+            self._work(syncs, results)
+        except RevetlError as problem:
+            error = problem
+        finally:
+            if self.destination is not None:
+                self.destination.close()
+        for compiled in syncs:
+            results.setdefault(compiled.sync.name, SyncResult(sync=compiled.sync, status="skipped"))
+        stats = self.delivery.stats if self.delivery else None
+        result = RunResult(
+            run_id=self.run_id, started_at=wall, seconds=self.clock.monotonic() - began,
+            syncs=tuple(results[c.sync.name] for c in syncs),
+            requests=stats.requests if stats else 0, retries=stats.retries if stats else 0,
+            bytes_sent=stats.bytes if stats else 0, statements=self.warehouse.statements,
+            error=error or self.stopped,
+        )  # fmt: skip
+        self._log(result)
+        return replace(result, statements=self.warehouse.statements)
+
+    def _open(self) -> None:
+        engine = self.engine
+        engine.catalog = read_catalog(self.warehouse, engine.schema)
+        if "runs" not in engine.catalog or "sync_log" not in engine.catalog:
+            ensure_schema(self.warehouse, engine.schema, engine.catalog)
+            engine.catalog = read_catalog(self.warehouse, engine.schema)
+        self.workspace = Stream(self.warehouse, StreamTables(schema=engine.schema, uid="ws"), engine.catalog)
+        self.workspace.create("the workspace")
+        engine.catalog = self.workspace.catalog
+        self.workspace.read()
+
+    def _work(self, syncs: Sequence[CompiledSync], results: dict[str, SyncResult]) -> None:
+        """People's upserts, then events, then people's deletes."""
+        failed: set[str] = set()
+        last: list[_Job] = []
+        for compiled in syncs:
+            sync = compiled.sync
+            if self.stopped:
+                return
+            if not sync.is_person and sync.person_sync in failed:
+                results[sync.name] = SyncResult(sync=sync, status="skipped")
+                self.observer.note(f"{sync.name}: skipped, because {sync.person_sync} failed")
+                continue
+            job: _Job | None = None
+            try:
+                job = self._prepare(compiled)
+                self._send_upto(job, job.counts.first)
+                if sync.is_person and job.counts.last > job.counts.first and not self.stopped:
+                    last.append(job)
+                    continue
+                results[sync.name] = self._finish(job)
+            except RevetlError as problem:
+                failed.add(sync.name)
+                results[sync.name] = self._failed(compiled, job, problem)
+                if self.options.fail_fast or isinstance(problem, LeaseLost | CredentialsRefused | DestinationDown):
+                    self._abandon(last, results)
+                    raise
+                if self.stopped:
+                    return
+        self._release_workspace()
+        for job in last:
+            try:
+                self._send_upto(job, job.counts.last)
+                results[job.sync.name] = self._finish(job)
+            except RevetlError as problem:
+                results[job.sync.name] = self._failed(job.compiled, job, problem)
+        self._release_workspace()
+
+    def _abandon(self, jobs: Sequence[_Job], results: dict[str, SyncResult]) -> None:
+        for job in jobs:
+            results[job.sync.name] = self._finish(job)
+
+    # --- one stream --------------------------------------------------------------------------------------------
+
+    def _prepare(self, compiled: CompiledSync) -> _Job:
+        """Acquire, settle, plan, check. Leaves nothing behind but the lease if it raises."""
+        engine, sync = self.engine, compiled.sync
+        started = self.clock.monotonic()
+        shape = engine._bind(compiled)
+        stream = engine._stream(shape)
+        stream.create(sync.name)
+        engine.catalog = stream.catalog
+        lease_until = self.clock.monotonic() + LEASE_MS / 1000
+        lease = stream.acquire(self.owner)
+        try:
+            self._same_workspace(stream)
+            if left := stream.left_over():
+                self.observer.note(f"{sync.name}: settling what run {left.fence} left")
+                stream.fold(lease, left, hwm=stream.control.hwm)
+            stream.drop_plans(keep=lease.fence)
+            engine.catalog = stream.catalog
+            first_run = not stream.control.initialised
+            known, contracts = stream.known(shape)
+            asked = engine._options(self.options, baseline=first_run and sync.initial is Initial.BASELINE)
+            select = engine._changes(compiled, shape, stream, known, asked, planned_people=False)
+            with engine._located(compiled):
+                plan = stream.freeze(lease, shape, select, known.contract)
+            counts = engine._counts(compiled, shape, plan.table, asked, stream.state_rows)
+            problems = engine._problems(shape, counts, self.options, stream, first_run=first_run)
+            if problems:
+                raise problems[0]
+        except RevetlError:
+            self._give_back(stream, lease)
+            raise
+        job = _Job(
+            compiled=compiled, stream=stream, lease=lease, shape=shape, plan=plan, counts=counts, contracts=contracts,
+            first_run=first_run, started=started, key_kind=str(shape.key.kind), lease_until=lease_until,
+        )  # fmt: skip
+        self.held.append(job)
+        self.observer.planned(sync, counts)
+        if asked.baseline:
+            self._baseline(job)
+        elif counts.sendable:
+            stream.index(plan)
+        if counts.held_new:
+            stream.hold_expired(plan.table)
+        return job
+
+    def _give_back(self, stream: Stream, lease: Lease) -> None:
+        try:
+            stream.drop_plan(lease.fence)
+            stream.release(lease, success=False)
+        except RevetlError:
+            return  # the first error is the one to tell; the lease ends by itself
+
+    def _same_workspace(self, stream: Stream) -> None:
+        """The state belongs to one workspace (checked before the first request of a run that sends)."""
+        assert self.workspace is not None  # noqa: S101 opened in `_open`
+        mine, its = stream.control.workspace_id, self.workspace.control.workspace_id
+        if mine and its and mine != its:
+            raise StateDamaged(
+                f"the state of {stream.control.name!r} belongs to another workspace than the rest of {self.engine.schema}",
+                hint="use one state_schema for each workspace",
+            )
+
+    def _baseline(self, job: _Job) -> None:
+        """Record every row as already synced; nothing is sent."""
+        self._ensure_destination(job)
+        rows = job.counts.sendable
+        job.hwm = rows
+        self._intend(job, rows)
+        if rows:
+            job.covered.append((1, rows))
+            job.stream.checkpoint(job.lease, job.take_acks())
+            job.acknowledged = rows
+        job.counts = replace(job.counts, first=0, last=0)
+
+    def _intend(self, job: _Job, hwm: int) -> None:
+        assert self.workspace is not None  # noqa: S101 opened in `_open`
+        workspace = self.workspace.control.workspace_id
+        job.stream.intend(
+            job.lease, job.plan, hwm, contracts=job.contracts, key_kind=job.key_kind, workspace_id=workspace,
+            name=job.sync.name,
+        )  # fmt: skip
+        job.sent_intent, job.hwm = True, hwm
+        job.lease_until = self.clock.monotonic() + LEASE_MS / 1000
+
+    def _ensure_destination(self, job: _Job) -> Delivery:
+        """Connect once, and refuse a workspace that the state does not belong to."""
+        assert self.workspace is not None  # noqa: S101 opened in `_open`
+        if self.destination is None:
+            self.destination = self.connect()
+            found = self.destination.workspace_id()
+            pinned = self.workspace.control.workspace_id
+            if pinned and pinned != found:
+                raise StateDamaged(
+                    f"the state in {self.engine.schema} belongs to workspace {pinned}, and these credentials are of "
+                    f"workspace {found}; nothing was sent",
+                    hint="use the credentials of the right workspace, or another state_schema for this one "
+                    "(for a sandbox that was emptied: revetl state reset)",
+                )
+            if not pinned:
+                self.workspace.pin(found)
+            self.delivery = Delivery(
+                self.destination, self.settings, clock=self.clock, rng=self.rng, may_send=self._may_send
+            )
+            if self.stopped:
+                self.delivery.stop(self.stopped)
+        assert self.delivery is not None  # noqa: S101 made with the destination
+        del job
+        return self.delivery
+
+    def _may_send(self) -> bool:
+        job = self.sending
+        return job is None or self.clock.monotonic() < job.lease_until - SEND_MARGIN_S
+
+    # --- sending ---------------------------------------------------------------------------------------------
+
+    def _send_upto(self, job: _Job, last: int) -> None:
+        """Send the plan's rows up to number `last` that are not sent yet, in chunks, and fold them."""
+        low = job.hwm + 1
+        if job.sent_intent and not job.counts.sendable:
+            job.stream.fold(job.lease, job.plan, hwm=job.hwm)  # a baseline
+            job.folded = job.hwm
+            return
+        if low > last or self.stopped:
+            return
+        delivery = self._ensure_destination(job)
+        if job.sync.is_person:
+            self._take_workspace()
+        encoder = self._encoder(job)
+        self._wait_for_drain(job)
+        self.sending = job
+        try:
+            while low <= last and not delivery.stopped:
+                high, items = self._read_chunk(job, encoder, low, last)
+                if job.sent_intent:
+                    job.stream.checkpoint(job.lease, job.take_acks(), hwm=high, unknown=job.unknown)
+                    job.hwm = high
+                    job.lease_until = self.clock.monotonic() + LEASE_MS / 1000
+                else:
+                    self._intend(job, high)
+                self._renew_others(job)
+                self._deliver(job, delivery, items, low, high)
+                low = high + 1
+        finally:
+            self.sending = None
+        job.stream.checkpoint(job.lease, job.take_acks(), unknown=job.unknown)
+        final = job.hwm >= job.counts.last or bool(delivery.stopped)
+        job.stream.fold(job.lease, job.plan, hwm=job.hwm, above=job.folded, final=final)
+        job.folded = job.hwm
+        self.engine.catalog = job.stream.catalog
+        if delivery.stopped:
+            raise delivery.stopped
+
+    def _encoder(self, job: _Job) -> PersonEncoder | EventEncoder:
+        if job.sync.is_person:
+            return PersonEncoder(job.sync, timestamp=self.plan_ts)
+        return EventEncoder(job.sync)
+
+    def _wait_for_drain(self, job: _Job) -> None:
+        if job.sent_intent:
+            return
+        left = job.stream.drain_left_s() if job.stream.control.drain_until else 0.0
+        if left > 0:
+            self.observer.note(
+                f"{job.sync.name}: waiting {left:.0f} s, so that no unanswered request of an earlier run arrives later"
+            )
+            self.clock.wait(left)
+
+    def _read_chunk(
+        self, job: _Job, encoder: PersonEncoder | EventEncoder, low: int, last: int
+    ) -> tuple[int, list[Operation | Refusal]]:
+        """Rows of the frozen plan as operations, bounded by rows and bytes; the cursor is closed before any is sent."""
+        most = PERSON_CHUNK_ROWS if job.sync.is_person else EVENT_CHUNK_ROWS
+        select = to_send(
+            self.warehouse.dialect, job.shape, job.plan.table, job.counts.widest, low, min(last, low + most - 1)
+        )
+        items: list[Operation | Refusal] = []
+        size = 0
+        for page in self.warehouse.pages(select, PAGE_ROWS):
+            encoded = encoder.encode(page)
+            items.extend(encoded)
+            size += sum(len(item.body) for item in encoded if isinstance(item, Operation))
+            if size > CHUNK_BYTES:
+                break
+        high = low + len(items) - 1
+        if not items or items[0].seq != low or items[-1].seq != high:
+            raise StateDamaged(
+                f"the frozen plan of {job.sync.name!r} has changed: rows {low:,} to {high:,} were expected next",
+                hint="nothing of this chunk was sent; run again: a new plan is made",
+                where=job.sync.where,
+            )
+        return high, items
+
+    def _deliver(
+        self, job: _Job, delivery: Delivery, items: list[Operation | Refusal], low: int, high: int
+    ) -> None:
+        known: list[Range] = []
+        for settled in delivery.deliver(items, idle_every_s=CHECKPOINT_S):
+            if isinstance(settled, Idle):
+                job.stream.checkpoint(job.lease, job.take_acks(), unknown=job.unknown)
+                job.lease_until = self.clock.monotonic() + LEASE_MS / 1000
+                self._renew_others(job)
+                continue
+            refused = [(r.seq, r.seq) for r in settled.refusals]
+            covered = [*settled.accepted, *refused]
+            job.covered = merged([*job.covered, *covered])
+            job.not_sent = merged([*job.not_sent, *settled.not_sent])
+            job.refusals.extend(settled.refusals)
+            job.acknowledged += sum(b - a + 1 for a, b in settled.accepted)
+            job.refused += len(settled.refusals)
+            job.unknown = job.unknown or bool(settled.unknown)
+            for refusal in settled.refusals:
+                kind = (refusal.reason, refusal.field)
+                job.reasons[kind] += 1
+                job.examples.setdefault(kind, (refusal.message, refusal.seq))
+            known = merged([*known, *covered, *settled.not_sent, *settled.unknown])
+            self.observer.progress(
+                job.sync, job.acknowledged + job.refused, job.counts.sendable, delivery.stats.requests
+            )
+        # what a stopped delivery did not take from the list was never sent
+        rest = [(max(a, low), b) for a, b in gaps(known, high) if b >= low]
+        job.not_sent = merged([*job.not_sent, *rest])
+
+    def _renew_others(self, job: _Job) -> None:
+        for other in self.held:
+            if other is not job:
+                other.stream.renew(other.lease)
+                other.lease_until = self.clock.monotonic() + LEASE_MS / 1000
+        if self.workspace is not None and self.workspace_lease is not None:
+            self.workspace.renew(self.workspace_lease)
+
+    def _take_workspace(self) -> None:
+        """Only one run at a time writes people, so that no two requests for one person are under way."""
+        assert self.workspace is not None  # noqa: S101 opened in `_open`
+        if self.workspace_lease is not None:
+            return
+        self.workspace_lease = self.workspace.acquire(self.owner)
+        if self.identify_timestamp:
+            self.plan_ts = self.workspace.next_plan_time(self.workspace_lease)
+
+    def _release_workspace(self) -> None:
+        if self.workspace is not None and self.workspace_lease is not None:
+            self.workspace.release(self.workspace_lease, success=True)
+            self.workspace_lease = None
+
+    # --- the end of a stream -----------------------------------------------------------------------------------
+
+    def _finish(self, job: _Job) -> SyncResult:
+        """Drop the plan, release, and say what happened."""
+        reasons = self._reasons(job)
+        job.stream.drop_plan(job.plan.fence)
+        job.stream.release(job.lease, success=True)
+        self.held.remove(job)
+        return self._result(job, reasons, None)
+
+    def _failed(self, compiled: CompiledSync, job: _Job | None, problem: RevetlError) -> SyncResult:
+        if job is None:
+            return SyncResult(sync=compiled.sync, status="error", error=problem)
+        reasons: tuple[Reason, ...] = ()
+        try:
+            reasons = self._reasons(job)
+            if not job.sent_intent or job.folded >= job.hwm:
+                job.stream.drop_plan(job.plan.fence)
+            job.stream.release(job.lease, success=False)
+        except RevetlError:
+            pass  # the first error is the one to tell; lease and plan are settled by the next run
+        if job in self.held:
+            self.held.remove(job)
+        return self._result(job, reasons, problem)
+
+    def _result(self, job: _Job, reasons: tuple[Reason, ...], error: RevetlError | None) -> SyncResult:
+        counts = job.counts
+        unsent = counts.planned - job.acknowledged - job.refused - counts.refused - counts.on_hold - counts.waiting
+        left = job.refused or counts.refused or counts.on_hold or counts.waiting or unsent
+        status = "error" if error else "partial" if left else "success"
+        return SyncResult(
+            sync=job.sync, status=status, counts=counts, acknowledged=job.acknowledged, refused_now=job.refused,
+            unsent=unsent, baseline=job.sync.initial is Initial.BASELINE and job.first_run, fence=job.lease.fence,
+            reasons=reasons, error=error, seconds=self.clock.monotonic() - job.started,
+        )  # fmt: skip
+
+    def _reasons(self, job: _Job) -> tuple[Reason, ...]:
+        """The commonest reasons of refusals, each with one masked key."""
+        top = job.reasons.most_common(5)
+        if not top:
+            return ()
+        seqs = {job.examples[kind][1]: kind for kind, _ in top}
+        c = job.plan.table.c
+        rows = self.warehouse.fetch(sa.select(c._seq, c._key).where(c._seq.in_(list(seqs))))
+        keys = {seqs[int(seq)]: masked(str(key)) for seq, key in rows}
+        return tuple(
+            Reason(reason=kind[0], field=kind[1], message=job.examples[kind][0], rows=rows, example=keys.get(kind, ""))
+            for kind, rows in top
+        )
+
+    def _log(self, result: RunResult) -> None:
+        """One row a run and one a sync, in the warehouse; a run that could not open it has none."""
+        try:
+            now = int(time.time() * 1000)
+            runs, log = runs_table(self.engine.schema), sync_log_table(self.engine.schema)
+            message = result.error.message if result.error else ""
+            self.warehouse.execute(
+                sa.insert(runs).values(
+                    run_id=result.run_id, command="run", started_at=int(result.started_at * 1000), finished_at=now,
+                    exit_code=int(result.exit_code), version=self.engine.version, message=message,
+                )
+            )  # fmt: skip
+            rows = [_log_row(result.run_id, sync, now) for sync in result.syncs]
+            if rows:
+                self.warehouse.execute(sa.insert(log).values(rows))
+        except RevetlError as problem:
+            self.observer.note(f"the run could not be logged in the warehouse: {problem.message}")
+
+
+def _log_row(run_id: str, result: SyncResult, now: int) -> dict[str, Any]:
+    c = result.counts
+    return {
+        "run_id": run_id, "uid": result.sync.uid, "name": result.sync.name, "fence": result.fence,
+        "status": result.status, "contract": result.sync.contract_digest(), "finished_at": now,
+        "unchanged": c.unchanged, "created": c.created, "updated": c.updated, "redriven": c.redriven,
+        "deleted": c.deleted, "skipped": c.skipped, "acknowledged": result.acknowledged, "refused": result.refused,
+        "held": c.on_hold, "waiting": c.waiting, "unsent": result.unsent, "drifted": c.drifted,
+    }  # fmt: skip
+
+
+def masked(key: str) -> str:
+    """A key as it may be shown in a log: enough to recognise one's own row, too little to be a personal value."""
+    return f"{key[:2]}…{key[-1:]} ({len(key)} characters)" if len(key) > 4 else "…"  # noqa: PLR2004
+
+
+class _Located(AbstractContextManager[None]):
+    """Turns a warehouse error inside a model's SQL into one that names the model's file and line."""
+
+    def __init__(self, compiled: CompiledSync) -> None:
+        self.compiled = compiled
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, WarehouseError) and error.line:
+            where = self.compiled.locate(error.line)
+            if where is not None:
+                raise ConfigError(
+                    f"the SQL of model {self.compiled.sync.model!r} does not run: {error.message}",
+                    hint=f"revetl compile --select {self.compiled.sync.name} shows the SQL that was sent",
+                    where=where,
+                    code="RV220",
+                ) from None

@@ -1,0 +1,238 @@
+"""What a run would do, as values: counts, the equation that always adds up, and the guards. Pure.
+
+    rows of the model = unchanged + created + updated + re-driven + skipped
+    planned = created + updated + re-driven + deleted = acknowledged + refused + held + waiting + unsent
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from revetl.contracts import Initial
+from revetl.diffsql import SEND_FIRST, SEND_LAST, Shape
+from revetl.errors import ContractBroken, GuardTripped, RevetlError
+
+DELETE_FLOOR = 10  # fewer deletes than this are never a reason to stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """One sync's plan in numbers.
+
+    Attributes:
+        model_rows: rows that the model gave.
+        unchanged: rows that equal what was acknowledged.
+        created, updated, redriven, deleted: changes, whether or not they can be sent now.
+        skipped: events without a person, by the sync's own rule.
+        waiting: events whose person Customer.io does not have yet.
+        late, future: events held because of their time.
+        held: events whose earlier outcome is unknown for too long to send them again.
+        refused: rows refused before, not yet due for another try.
+        drifted: events whose row changed after it was sent (never sent again).
+        gone: rows in the state that the model no longer has, and that stay.
+        fresh: updates whose only change is an attribute that is new in the contract.
+        state_rows: rows in the state before this run.
+        first, last: sendable rows of phase one, then of the delete phase: highest numbers in the plan.
+        changed: for each field, how many updates change it.
+        widest: for each field kept as a decimal, the largest absolute value to be sent.
+        oldest_event_s: the earliest event to be sent, Unix seconds.
+        untriggering: events to be sent that can no longer trigger a campaign (older than 72 hours).
+        bad_keys, duplicate_keys: rows and keys that break the contract.
+    """
+
+    model_rows: int = 0
+    unchanged: int = 0
+    created: int = 0
+    updated: int = 0
+    redriven: int = 0
+    deleted: int = 0
+    skipped: int = 0
+    waiting: int = 0
+    late: int = 0
+    future: int = 0
+    held: int = 0
+    refused: int = 0
+    drifted: int = 0
+    gone: int = 0
+    fresh: int = 0
+    state_rows: int = 0
+    first: int = 0
+    last: int = 0
+    held_new: int = 0
+    changed: Mapping[str, int] = field(default_factory=dict)
+    widest: Mapping[str, float] = field(default_factory=dict)
+    oldest_event_s: int | None = None
+    untriggering: int = 0
+    bad_keys: int = 0
+    duplicate_keys: int = 0
+
+    @property
+    def planned(self) -> int:
+        """Rows that differ from what was acknowledged."""
+        return self.created + self.updated + self.redriven + self.deleted
+
+    @property
+    def sendable(self) -> int:
+        """Rows that this run sends."""
+        return self.last
+
+    @property
+    def on_hold(self) -> int:
+        """Rows that need a person's decision before they are sent."""
+        return self.late + self.future + self.held
+
+
+def read_counts(shape: Shape, rows: Sequence[tuple[Any, ...]], state_rows: int) -> Counts:  # noqa: C901 one row kind a line
+    """Counts from the rows of `diffsql.summary`."""
+    n = dict.fromkeys(
+        ("create", "update", "redrive", "clear", "event", "delete", "suppress", "same", "gone", "drift", "skipped",
+         "waiting", "late", "future", "held", "held_before", "refused", "refused_update", "bad_key", "stray"), 0
+    )  # fmt: skip
+    first = last = fresh = untriggering = duplicates = 0
+    oldest: int | None = None
+    changed = dict.fromkeys((f.name for f in shape.sync.fields), 0)
+    decimals = [
+        f.name
+        for f, c in zip(shape.sync.fields, shape.canonical, strict=True)
+        if c.family == "decimal"
+    ]
+    widest: dict[str, float] = {}
+    for row in rows:
+        op, model_rows, keys, most, _, max_seq = row[:6]
+        n[op] = int(model_rows)
+        sends = op in SEND_FIRST or op in SEND_LAST
+        if op in SEND_FIRST:
+            first = max(first, int(max_seq))
+        if sends:
+            last = max(last, int(max_seq))
+            if int(most) > 1:
+                duplicates += int(model_rows) - int(keys)
+        tail = list(row[6:])
+        if shape.sync.is_person:
+            fresh_here, hits, tail = tail[0], tail[1 : 1 + len(changed)], tail[1 + len(changed) :]
+            if op == "update":
+                fresh = int(fresh_here or 0)
+                changed = {name: int(hit or 0) for name, hit in zip(changed, hits, strict=True)}
+        else:
+            oldest_here, old = tail[:2]
+            tail = tail[2:]
+            if op == "event":
+                oldest, untriggering = oldest_here, int(old or 0)
+        if op in SEND_FIRST:
+            for name, wide in zip(decimals, tail, strict=True):
+                if wide is not None:
+                    widest[name] = max(widest.get(name, 0.0), float(wide))
+    matched = n["same"] + n["drift"] + n["update"] + n["refused_update"]
+    if shape.sync.is_person:
+        # redriven rows may or may not be in the state, so they are left out of this check
+        gone = n["gone"] + n["delete"] + n["suppress"]
+        if not n["redrive"] and matched > state_rows - gone >= 0:
+            duplicates += matched - (state_rows - gone)
+    elif matched > state_rows - n["gone"] >= 0:
+        duplicates += matched - (state_rows - n["gone"])
+    waiting_like = n["waiting"] + n["late"] + n["future"] + n["held"] + n["held_before"]
+    created = n["create"] + n["event"] + waiting_like + n["refused"]
+    return Counts(
+        model_rows=sum(n.values()) - n["gone"] - n["stray"] - n["delete"] - n["suppress"],
+        unchanged=n["same"] + n["drift"],
+        created=created,
+        updated=n["update"] + n["refused_update"],
+        redriven=n["redrive"],
+        deleted=n["delete"] + n["suppress"],
+        skipped=n["skipped"],
+        waiting=n["waiting"],
+        late=n["late"],
+        future=n["future"],
+        held=n["held"] + n["held_before"],
+        held_new=n["held"],
+        refused=n["refused"] + n["refused_update"],
+        drifted=n["drift"],
+        gone=n["gone"],
+        fresh=fresh,
+        state_rows=state_rows,
+        first=first,
+        last=last,
+        changed=changed,
+        widest=widest,
+        oldest_event_s=oldest,
+        untriggering=untriggering,
+        bad_keys=n["bad_key"],
+        duplicate_keys=duplicates,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmations:
+    """What the user confirmed on the command line: exact numbers, so that a surprise is never confirmed by habit."""
+
+    deletes: int | None = None
+    changes: int | None = None
+    first_run: int | None = None
+    empty: bool = False
+
+
+def broken(shape: Shape, counts: Counts) -> ContractBroken | None:
+    """The model's keys must name each row once."""
+    sync = shape.sync
+    problems = []
+    if counts.bad_keys:
+        problems.append(f"{counts.bad_keys:,} rows have a null or blank key")
+    if counts.duplicate_keys:
+        problems.append(f"{counts.duplicate_keys:,} rows repeat the key of another row")
+    if not problems:
+        return None
+    return ContractBroken(
+        f"sync {sync.name!r}: {' and '.join(problems)} (column {sync.key!r} of {sync.model!r}); nothing was sent",
+        hint=f"make {sync.key} unique and not null in the model; "
+        f"`revetl diff --select {sync.name} --show-values` lists the first of them",
+        where=sync.where,
+        code="RV201",
+    )
+
+
+def guards(shape: Shape, counts: Counts, confirmed: Confirmations, *, first_run: bool) -> list[RevetlError]:
+    """Every guard that this plan trips, each with the flag that confirms exactly this plan."""
+    sync = shape.sync
+    found: list[RevetlError] = []
+    command = f"revetl run --select {sync.name}"
+
+    def trip(text: str, flag: str, code: str) -> None:
+        found.append(
+            GuardTripped(f"sync {sync.name!r}: {text}; nothing was sent", hint=f"if this is right: {command} {flag}",
+                         where=sync.where, code=code)
+        )  # fmt: skip
+
+    if counts.model_rows == 0 and sync.guards.empty_source and not confirmed.empty:
+        trip(f"the model {sync.model!r} gave no rows", "--allow-empty", "RV210")
+    limit = sync.guards.max_deletes
+    if (
+        counts.deleted > DELETE_FLOOR
+        and not limit.allows(counts.deleted, counts.state_rows)
+        and confirmed.deletes != counts.deleted
+    ):
+        trip(
+            f"{counts.deleted:,} of {counts.state_rows:,} people would be deleted (max_deletes {limit})",
+            f"--confirm-deletes {counts.deleted}",
+            "RV211",
+        )
+    changes = counts.updated - counts.fresh
+    limit = sync.guards.max_changes
+    if changes > DELETE_FLOOR and not limit.allows(changes, counts.state_rows) and confirmed.changes != changes:
+        top = sorted(counts.changed.items(), key=lambda item: -item[1])[:3]
+        why = ", ".join(f"{name} in {hits:,}" for name, hits in top if hits)
+        trip(
+            f"{changes:,} of {counts.state_rows:,} people would change (max_changes {limit}; {why})",
+            f"--confirm-changes {changes}",
+            "RV212",
+        )
+    if first_run and sync.initial is Initial.SEND:
+        most = sync.guards.max_first_run
+        if most and counts.sendable > most and confirmed.first_run != counts.sendable:
+            trip(
+                f"the first run would send {counts.sendable:,} rows (max_first_run {most:,})",
+                f"--confirm-first-run {counts.sendable}",
+                "RV213",
+            )
+    return found

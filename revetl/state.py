@@ -1,0 +1,654 @@
+"""What Customer.io has acknowledged, and the crash-safe way to move it forward (`docs/protocol.md`).
+
+One stream's run in the warehouse:
+
+    acquire   compare-and-set of the lease; the fence grows by one
+    settle    fold what an earlier run left: acknowledged rows into the state, the others into `open`
+    freeze    CREATE TABLE plan AS (diffsql)
+    intend    before any byte is sent: the highest plan number that may go out (hwm)
+    checkpoint  in one transaction: renew the lease, raise hwm, append outcomes
+    fold      in one transaction: MERGE acknowledged rows into the state
+    release
+
+Every write is guarded by owner and fence, so that a run which lost its lease cannot move anything. Times are
+the warehouse's clock. Recovery has no code of its own: settle and freeze are the recovery.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from revetl.destination import Refusal
+from revetl.dialects import Canonical, Column, CreateTableAs, Dialect, Kind, Merge, family_of
+from revetl.diffsql import SEND_LAST, Known, Shape, row_digest
+from revetl.errors import LeaseHeld, LeaseLost, StateDamaged, WarehouseError
+from revetl.tables import SCHEMA_VERSION, StreamTables, field_column, quoted, runs_table, sync_log_table
+from revetl.warehouse import Warehouse
+
+LEASE_MS = 180_000
+DRAIN_MS = 60_000  # assumption A2: a request is applied within 60 s of its last byte, or never
+ID_SCHEME = 1
+FEW_RANGES = 200
+
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """The control row of a stream; times in milliseconds of the warehouse's clock."""
+
+    name: str = ""
+    schema_version: int = SCHEMA_VERSION
+    fence: int = 0
+    owner: str | None = None
+    lease_until: int = 0
+    drain_until: int = 0
+    plan_fence: int = 0
+    hwm: int = 0
+    intent_at: int = 0
+    folded_fence: int = 0
+    plan_ts: int = 0
+    plan_contract: int = 0
+    initialised: int = 0
+    state_rows: int = 0
+    key_kind: str | None = None
+    contracts: str | None = None
+    workspace_id: str | None = None
+    id_scheme: int = ID_SCHEME
+    last_success_at: int = 0
+
+    def known_contracts(self) -> dict[int, dict[str, str]]:
+        """Number → field → digest, for every contract under which rows were ever kept."""
+        return {int(number): fields for number, fields in json.loads(self.contracts or "{}").items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to write one stream's tables."""
+
+    owner: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acks:
+    """What became known about rows of one plan since the last checkpoint; `seq` ranges are inclusive.
+
+    Attributes:
+        covered: ranges whose rows are accepted unless they stand in `refusals`.
+        not_sent: ranges that certainly had no effect.
+        refusals: rows that the contract or the destination refused.
+    """
+
+    covered: tuple[Range, ...] = ()
+    not_sent: tuple[Range, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanTable:
+    """A frozen plan: of this run, or left by an earlier one (then described by the catalog).
+
+    Attributes:
+        table: its columns by name.
+        fields: the attributes or properties that it carries, with their types in the warehouse.
+        contract: the number of the contract it was made under.
+        contract_digest: of the sync when it was made; empty for a plan of an earlier run.
+    """
+
+    table: sa.Table
+    fence: int
+    fields: tuple[Column, ...]
+    contract: int
+    contract_digest: str = ""
+
+
+Catalog = Mapping[str, Mapping[str, Column]]
+
+
+def merged(ranges: Iterable[Range]) -> list[Range]:
+    """Ranges in order, with touching and overlapping ones joined."""
+    out: list[Range] = []
+    for low, high in sorted(ranges):
+        if out and low <= out[-1][1] + 1:
+            out[-1] = (out[-1][0], max(out[-1][1], high))
+        else:
+            out.append((low, high))
+    return out
+
+
+def gaps(ranges: Iterable[Range], last: int) -> list[Range]:
+    """The parts of 1..last that no range covers."""
+    out, next_free = [], 1
+    for low, high in merged(ranges):
+        if low > next_free:
+            out.append((next_free, min(low - 1, last)))
+        next_free = max(next_free, high + 1)
+    if next_free <= last:
+        out.append((next_free, last))
+    return [(low, high) for low, high in out if low <= high]
+
+
+def read_catalog(warehouse: Warehouse, schema: str) -> Catalog:
+    """Every table of the state schema with its columns; empty where the schema does not exist."""
+    rows = warehouse.fetch(
+        sa.text(
+            "SELECT table_name, column_name, data_type, numeric_scale FROM information_schema.columns "
+            "WHERE table_schema = :schema ORDER BY table_name, ordinal_position"
+        ),
+        {"schema": schema},
+    )
+    catalog: dict[str, dict[str, Column]] = {}
+    for table, column, native, scale in rows:
+        kind, scale_of_name = warehouse.dialect.kind_of(str(native))
+        catalog.setdefault(table, {})[column] = Column(
+            name=column, kind=kind, native=str(native), scale=scale_of_name if scale is None else int(scale)
+        )
+    return catalog
+
+
+def ensure_schema(warehouse: Warehouse, schema: str, catalog: Catalog) -> None:
+    """Create the state schema and the run tables where they are missing.
+
+    Raises:
+        WarehouseError: with the statement that grants the right, where it is missing.
+    """
+    if "runs" in catalog and "sync_log" in catalog:
+        return
+    name = warehouse.engine.dialect.identifier_preparer.quote(quoted(schema))
+    try:
+        warehouse.execute(sa.schema.CreateSchema(quoted(schema), if_not_exists=True))
+    except WarehouseError as error:
+        raise WarehouseError(
+            f"cannot create the state schema {schema!r}: {error.message}",
+            hint=f"let an owner run: CREATE SCHEMA {name}; and grant its use to the role of this target",
+        ) from None
+    for table in (runs_table(schema), sync_log_table(schema)):
+        warehouse.execute(sa.schema.CreateTable(table, if_not_exists=True))
+
+
+class Stream:
+    """One stream's tables; all writes carry the lease.
+
+    Not thread-safe. Statements are autocommitted, except in `checkpoint` and `fold`, which are transactions.
+    """
+
+    def __init__(self, warehouse: Warehouse, tables: StreamTables, catalog: Catalog) -> None:
+        self.warehouse = warehouse
+        self.tables = tables
+        self.catalog = catalog
+        self.control = Control()
+        self.state_rows = 0
+        self.open_rows = 0
+
+    @property
+    def dialect(self) -> Dialect:
+        """The warehouse's dialect."""
+        return self.warehouse.dialect
+
+    @property
+    def exists(self) -> bool:
+        """Whether an earlier run created the stream's tables."""
+        return self.tables.ctl.name in self.catalog
+
+    # --- reading ---------------------------------------------------------------------------------------------
+
+    def read(self) -> Control:
+        """The control row and the row counts; a fresh `Control()` where the stream does not exist yet.
+
+        Raises:
+            StateDamaged: tables are missing, or the schema is newer than this revetl.
+        """
+        if not self.exists:
+            if self.tables.state.name in self.catalog:
+                raise StateDamaged(
+                    f"{self.tables.state.fullname} exists but its control table {self.tables.ctl.name} does not",
+                    hint="restore the control table, or `revetl state reset` to start over with a plan",
+                )
+            self.control = Control()
+            return self.control
+        has_state = self.tables.state.name in self.catalog
+        has_open = self.tables.open.name in self.catalog
+        counts: list[Any] = [
+            sa.select(sa.func.count()).select_from(self.tables.state).scalar_subquery() if has_state else sa.literal(-1),
+            sa.select(sa.func.count()).select_from(self.tables.open).scalar_subquery() if has_open else sa.literal(-1),
+        ]
+        rows = self.warehouse.fetch(sa.select(self.tables.ctl, *counts))
+        if len(rows) != 1:
+            raise StateDamaged(
+                f"{self.tables.ctl.fullname} holds {len(rows)} rows; there must be exactly one",
+                hint="restore it from a backup, or `revetl state reset` to start over with a plan",
+            )
+        *values, self.state_rows, self.open_rows = rows[0]
+        names = [column.name for column in self.tables.ctl.columns]
+        nullable = {"owner", "key_kind", "contracts", "workspace_id"}
+        facts: dict[str, Any] = {n: v if n in nullable or v is not None else 0 for n, v in zip(names, values, strict=True)}
+        self.control = Control(**facts)
+        if self.control.schema_version > SCHEMA_VERSION:
+            raise StateDamaged(
+                f"the state of {self.control.name!r} was written by a newer revetl "
+                f"(schema {self.control.schema_version}, this one knows {SCHEMA_VERSION})",
+                hint="upgrade revetl here as well: pip install -U revetl",
+            )
+        self._check_damage(has_state=has_state, has_open=has_open)
+        return self.control
+
+    def _check_damage(self, *, has_state: bool, has_open: bool) -> None:
+        if self.tables.uid == "ws":
+            return
+        control = self.control
+        problem = ""
+        if not has_state or not has_open:
+            missing = self.tables.open.name if has_state else self.tables.state.name
+            problem = f"its table {missing} is gone"
+        elif control.state_rows != self.state_rows:
+            problem = f"its state has {self.state_rows:,} rows where the last run left {control.state_rows:,}"
+        if problem:
+            raise StateDamaged(
+                f"the state of {control.name!r} was changed from outside: {problem}; nothing was sent",
+                hint="restore it from a backup of the warehouse, or `revetl state reset` to start over with a plan",
+            )
+
+    def known(self, shape: Shape) -> tuple[Known, str]:
+        """What the diff needs to know of the state, and the contracts' JSON including today's contract."""
+        contracts = self.control.known_contracts()
+        digests = shape.digests()
+        number = next((n for n, fields in contracts.items() if fields == digests), 0)
+        if not number:
+            number = max(contracts, default=0) + 1
+        columns = self.catalog.get(self.tables.state.name, {})
+        usable = set()
+        for field, canonical in zip(shape.sync.fields, shape.canonical, strict=True):
+            column = columns.get(field_column(field.name))
+            if column is not None and family_of(column) == canonical.family:
+                usable.add(field.name)
+        known = Known(
+            usable=frozenset(usable),
+            contracts=contracts,
+            contract=number,
+            has_state=self.exists,
+        )
+        return known, json.dumps({**contracts, number: digests}, separators=(",", ":"))
+
+    # --- lease -----------------------------------------------------------------------------------------------
+
+    def create(self, name: str) -> None:
+        """Create the stream's tables; safe when two runs do it at once."""
+        if self.exists:
+            return
+        now = self.dialect.now_ms()
+        first: dict[str, Any] = {
+            column.name: sa.cast(sa.null(), column.type) for column in self.tables.ctl.columns
+        } | {
+            column.name: sa.cast(sa.literal(0), sa.BigInteger)
+            for column in self.tables.ctl.columns
+            if isinstance(column.type, sa.BigInteger)
+        }
+        first |= {
+            "name": sa.cast(sa.literal(name), sa.Text),
+            "schema_version": sa.cast(sa.literal(SCHEMA_VERSION), sa.BigInteger),
+            "id_scheme": sa.cast(sa.literal(ID_SCHEME), sa.BigInteger),
+            # plan times of a recreated stream still exceed those of the old one
+            "plan_ts": sa.cast(now / 1000, sa.BigInteger),
+        }
+        if self.tables.uid != "ws":
+            for table in (self.tables.state, self.tables.ack, self.tables.open):
+                self._create(sa.schema.CreateTable(table, if_not_exists=True), table)
+        # the row comes with the table in one statement, so no other run can see one without the other
+        row = sa.select(*(value.label(quoted(key)) for key, value in first.items()))
+        self._create(CreateTableAs(self.tables.ctl, row), self.tables.ctl)
+        self.catalog = {**self.catalog, **read_catalog(self.warehouse, self.tables.schema)}
+
+    def _create(self, statement: sa.Executable, table: sa.Table) -> None:
+        try:
+            self.warehouse.execute(statement)
+        except WarehouseError:
+            # another run created it in the same moment: then it is there now
+            if table.name not in read_catalog(self.warehouse, self.tables.schema):
+                raise
+
+    def acquire(self, owner: str) -> Lease:
+        """Take the lease if it is free or has ended, and read the control row.
+
+        A lease that ended without a release may have requests under way: `drain_until` covers them.
+
+        Raises:
+            LeaseHeld: another run holds it.
+        """
+        ctl, now = self.tables.ctl.c, self.dialect.now_ms()
+        abandoned = sa.and_(ctl.owner.is_not(None), ctl.lease_until + DRAIN_MS > ctl.drain_until)
+        changed = self.warehouse.execute(
+            sa.update(self.tables.ctl)
+            .where(sa.or_(ctl.owner.is_(None), ctl.lease_until < now))
+            .values(
+                fence=ctl.fence + 1,
+                owner=owner,
+                lease_until=now + LEASE_MS,
+                drain_until=sa.case((abandoned, ctl.lease_until + DRAIN_MS), else_=ctl.drain_until),
+            )
+        )
+        control = self.read()
+        if changed != 1 or control.owner != owner:
+            remaining = self.warehouse.fetch(sa.select(control.lease_until - now))[0][0]
+            raise LeaseHeld(
+                f"another run ({control.owner}) is at work on {control.name!r}",
+                hint=f"wait for it; if it is dead, its lease ends by itself in {max(0, int(remaining) // 1000)} s, "
+                f"or now with: revetl state unlock --select {control.name}",
+            )
+        return Lease(owner=owner, fence=control.fence)
+
+    def _guarded(self, lease: Lease, **values: Any) -> None:  # noqa: ANN401 column values or expressions
+        changed = self.warehouse.execute(
+            sa.update(self.tables.ctl)
+            .where(self.tables.ctl.c.owner == lease.owner, self.tables.ctl.c.fence == lease.fence)
+            .values(**values)
+        )
+        if changed != 1:
+            raise LeaseLost(
+                f"the lease on {self.control.name!r} was taken over by another run; this one stops here",
+                hint="nothing is lost: the other run sends what is left. If this happens often, look for a second "
+                "schedule of the same sync",
+            )
+
+    def renew(self, lease: Lease) -> None:
+        """Extend the lease."""
+        self._guarded(lease, lease_until=self.dialect.now_ms() + LEASE_MS)
+
+    def drain_left_s(self) -> float:
+        """Seconds until no request of an earlier run can still be applied; 0 when that is now."""
+        left = self.warehouse.fetch(sa.select(self.control.drain_until - self.dialect.now_ms()))[0][0]
+        return max(0.0, float(left) / 1000)
+
+    def release(self, lease: Lease, *, success: bool) -> None:
+        """Give the lease back."""
+        done: dict[str, Any] = {"last_success_at": self.dialect.now_ms()} if success else {}
+        self._guarded(lease, owner=sa.null(), lease_until=0, **done)
+
+    def pin(self, workspace_id: str) -> None:
+        """Bind the state schema to a workspace; the first run to do so wins.
+
+        Raises:
+            StateDamaged: another run has bound it to another workspace in the meantime.
+        """
+        ctl = self.tables.ctl
+        self.warehouse.execute(
+            sa.update(ctl).where(ctl.c.workspace_id.is_(None)).values(workspace_id=workspace_id)
+        )
+        if self.read().workspace_id != workspace_id:
+            raise StateDamaged(
+                "another run has just bound this state schema to another workspace",
+                hint="use one state_schema for each workspace",
+            )
+
+    def next_plan_time(self, lease: Lease) -> int:
+        """Unix seconds above every earlier run's, for identify's `timestamp` (decision 2)."""
+        now = self.dialect.now_ms() / 1000
+        later = self.tables.ctl.c.plan_ts + 1
+        self._guarded(lease, plan_ts=sa.cast(sa.case((later > now, later), else_=now), sa.BigInteger))
+        return int(self.warehouse.fetch(sa.select(self.tables.ctl.c.plan_ts))[0][0])
+
+    # --- one run ---------------------------------------------------------------------------------------------
+
+    def freeze(self, lease: Lease, shape: Shape, select: sa.Select[Any], contract: int) -> PlanTable:
+        """Write the plan table of this run."""
+        table = self.tables.plan(lease.fence, [column.name for column in select.selected_columns])
+        self.warehouse.execute(CreateTableAs(table, select))
+        return PlanTable(
+            table=table,
+            fence=lease.fence,
+            fields=tuple(
+                self._column(field_column(f.name), c) for f, c in zip(shape.sync.fields, shape.canonical, strict=True)
+            ),
+            contract=contract,
+            contract_digest=shape.sync.contract_digest(),
+        )
+
+    def left_over(self) -> PlanTable | None:
+        """The plan that an earlier run began to send and did not finish, if there is one.
+
+        Raises:
+            StateDamaged: bytes were sent for a plan whose table is gone.
+        """
+        control = self.control
+        if control.plan_fence <= control.folded_fence:
+            return None
+        table = self.tables.plan(control.plan_fence)
+        columns = self.catalog.get(table.name)
+        if columns is None:
+            raise StateDamaged(
+                f"the plan of an unfinished run of {control.name!r} ({table.name}) is gone, so what it sent is not known",
+                hint="`revetl run --full-refresh` sends every person again; events that were sent are kept apart by id",
+            )
+        return PlanTable(
+            table=self.tables.plan(control.plan_fence, list(columns)),
+            fence=control.plan_fence,
+            fields=tuple(column for name, column in columns.items() if not name.startswith("_")),
+            contract=control.plan_contract,
+        )
+
+    def _column(self, name: str, canonical: Canonical) -> Column:
+        kinds = {"text": Kind.TEXT, "double": Kind.FLOAT, "boolean": Kind.BOOLEAN, "decimal": Kind.DECIMAL}
+        return Column(
+            name=name,
+            kind=kinds.get(canonical.family, Kind.INTEGER),
+            native=str(canonical.type.compile(self.warehouse.engine.dialect)),
+            scale=canonical.scale,
+        )
+
+    def index(self, plan: PlanTable) -> None:
+        """An index on the plan's numbers, for engines that would scan the table for every chunk."""
+        if self.dialect.index_plan:
+            name = quoted(f"ix_{plan.table.name}")
+            self.warehouse.execute(sa.schema.CreateIndex(sa.Index(name, plan.table.c._seq, unique=True)))
+
+    def intend(self, lease: Lease, plan: PlanTable, hwm: int, **values: Any) -> None:  # noqa: ANN401 column values
+        """Record durably, before the first byte, that rows up to `hwm` of this plan may be sent."""
+        now = self.dialect.now_ms()
+        self._guarded(
+            lease, plan_fence=plan.fence, plan_contract=plan.contract, hwm=hwm, intent_at=now,
+            lease_until=now + LEASE_MS, **values,
+        )  # fmt: skip
+
+    def checkpoint(self, lease: Lease, acks: Acks, *, hwm: int | None = None, unknown: bool = False) -> None:
+        """Append outcomes, renew the lease and raise `hwm`, in one transaction.
+
+        Args:
+            unknown: some request of this run has an unknown outcome: later runs wait until it cannot be applied.
+        """
+        now = self.dialect.now_ms()
+        values: dict[str, Any] = {"lease_until": now + LEASE_MS}
+        if hwm is not None:
+            values |= {"hwm": hwm, "intent_at": now}
+        if unknown:
+            values["drain_until"] = now + DRAIN_MS
+        with self.warehouse.transaction():
+            self._guarded(lease, **values)
+            self._append(lease.fence, acks)
+
+    def _append(self, fence: int, acks: Acks) -> None:
+        none = {"status": 0, "reason": "", "field": "", "message": ""}
+        rows: list[dict[str, Any]] = [
+            {"fence": fence, "seq_from": low, "seq_to": high, "outcome": outcome, **none}
+            for outcome, ranges in (("accepted", acks.covered), ("not_sent", acks.not_sent))
+            for low, high in merged(ranges)
+        ]
+        rows += [
+            {"fence": fence, "seq_from": r.seq, "seq_to": r.seq, "outcome": "refused", "status": r.status,
+             "reason": r.reason, "field": r.field, "message": r.message}
+            for r in acks.refusals
+        ]  # fmt: skip
+        for start in range(0, len(rows), 500):
+            self.warehouse.execute(sa.insert(self.tables.ack).values(rows[start : start + 500]))
+
+    def fold(self, lease: Lease, plan: PlanTable, *, hwm: int, above: int = 0, final: bool = True) -> None:
+        """Move acknowledged rows `above < seq <= hwm` of a plan into the state, the others into `open`.
+
+        One transaction, guarded by the lease; doing it twice gives the same state.
+
+        Args:
+            hwm: the highest number that may have been sent.
+            final: the plan is done with: its acks go, and an earlier run's window is closed.
+        """
+        ack = self.tables.ack
+        ranges = self.warehouse.fetch(
+            sa.select(ack.c.seq_from, ack.c.seq_to, ack.c.outcome).where(
+                ack.c.fence == plan.fence, ack.c.outcome != "refused"
+            )
+        )
+        no = sa.select(sa.func.count()).where(ack.c.fence == plan.fence, ack.c.outcome == "refused")
+        refused = bool(self.warehouse.fetch(no)[0][0])
+        covered = _clip(merged((low, high) for low, high, outcome in ranges if outcome == "accepted"), above, hwm)
+        unknown = _clip(gaps([(low, high) for low, high, _ in ranges], hwm), above, hwm)
+        if self.tables.is_person and covered:
+            self._fit_state(plan)
+        with self.warehouse.transaction():
+            self._guarded(lease, lease_until=self.dialect.now_ms() + LEASE_MS)
+            if covered:
+                accepted = self._accepted(plan, covered, refused=refused)
+                self.warehouse.execute(self._state_merge(plan, accepted))
+                if self.open_rows:
+                    self._close_open(plan, accepted)
+            if refused:
+                self._open_refused(plan, above, hwm)
+            if unknown:
+                self._open_unknown(plan, unknown)
+            self.open_rows += len(unknown) + refused
+            counters: dict[str, Any] = {}
+            if final:
+                self.warehouse.execute(sa.delete(ack).where(ack.c.fence <= plan.fence))
+                counters["folded_fence"] = plan.fence
+            size = sa.select(sa.func.count()).select_from(self.tables.state).scalar_subquery()
+            self._guarded(lease, state_rows=size, initialised=1, **counters)
+
+    def drop_plans(self, *, keep: int = 0) -> None:
+        """Drop plan tables that are resolved or that no byte was sent for."""
+        prefix = f"plan__{self.tables.uid}__"
+        for name in self.catalog:
+            if name.startswith(prefix) and name != f"{prefix}{keep}":
+                self.drop_plan(int(name.removeprefix(prefix)))
+
+    def drop_plan(self, fence: int) -> None:
+        """Drop one plan table."""
+        self.warehouse.execute(sa.schema.DropTable(self.tables.plan(fence), if_exists=True))
+
+    def hold_expired(self, plan: sa.Table) -> None:
+        """Mark events whose unknown outcome is too old as held."""
+        keys = sa.select(plan.c._key).where(plan.c._op == "held")
+        self.warehouse.execute(
+            sa.update(self.tables.open)
+            .where(self.tables.open.c._outcome == "unknown", self.tables.open.c._key.in_(keys))
+            .values(_outcome="held", _reason="unknown_outcome")
+        )
+
+    # --- the fold's parts ------------------------------------------------------------------------------------
+
+    def _accepted(self, plan: PlanTable, covered: Sequence[Range], *, refused: bool) -> Any:  # noqa: ANN401
+        seq, ack = plan.table.c._seq, self.tables.ack
+        condition: Any = sa.or_(*(seq.between(low, high) for low, high in covered))
+        if len(covered) > FEW_RANGES:
+            one = ack.alias("r")
+            within = (one.c.fence == plan.fence, one.c.outcome == "accepted", seq.between(one.c.seq_from, one.c.seq_to))
+            condition = sa.and_(sa.exists().where(*within), seq.between(covered[0][0], covered[-1][1]))
+        if refused:
+            x = ack.alias("x")
+            named = sa.exists().where(x.c.fence == plan.fence, x.c.outcome == "refused", x.c.seq_from == seq)
+            condition = sa.and_(condition, ~named)
+        return condition
+
+    def _state_merge(self, plan: PlanTable, accepted: Any) -> Merge:  # noqa: ANN401 a SQL expression
+        c = plan.table.c
+        person = self.tables.is_person
+        names = [field.name for field in plan.fields] if person else ["_person", "_occurred_at", "_digest"]
+        on = ["_key"] if person else ["_key", "_variant"]
+        tail = ["_contract", "_fence", "_acked_at"]
+        source = sa.select(
+            *(c[name] for name in (*on, *names)),
+            _big(plan.contract).label("_contract"),
+            _big(plan.fence).label("_fence"),
+            _big(self.dialect.now_ms()).label("_acked_at"),
+            c._op.in_(SEND_LAST).label("_gone"),
+        ).where(accepted)
+        return Merge(
+            self.tables.state,
+            source,
+            on=on,
+            update=[*names, *tail],
+            insert=[*on, *names, *tail],
+            delete_when="_gone" if person else "",
+        )
+
+    def _close_open(self, plan: PlanTable, accepted: Any) -> None:  # noqa: ANN401 a SQL expression
+        keys = sa.select(plan.table.c._key).where(accepted)
+        o = self.tables.open
+        self.warehouse.execute(sa.delete(o).where(o.c._variant == "", o.c._key.in_(keys)))
+
+    def _merge_open(self, plan: PlanTable, facts: Mapping[str, Any], rows: Any, where: Any) -> None:  # noqa: ANN401
+        c = plan.table.c
+        values = row_digest(self.dialect, [c[f.name] for f in plan.fields]) if self.tables.is_person else c._digest
+        found = {
+            "_key": c._key,
+            "_variant": sa.literal("") if self.tables.is_person else c._variant,
+            "_op": c._op,
+            **facts,
+            "_contract": sa.literal(plan.contract_digest),
+            "_values": values,
+            "_fence": _big(plan.fence),
+            "_first_at": _big(self.dialect.now_ms()),
+            "_last_try": _big(self.dialect.now_ms()),
+        }
+        names = [column.name for column in self.tables.open.columns]
+        source = sa.select(*(found[name].label(quoted(name)) for name in names)).select_from(rows).where(where)
+        update = [name for name in names if name not in {"_key", "_variant", "_first_at"}]
+        self.warehouse.execute(
+            Merge(self.tables.open, source, on=["_key", "_variant"], update=update, insert=names)
+        )
+
+    def _open_refused(self, plan: PlanTable, above: int, hwm: int) -> None:
+        x, seq = self.tables.ack.alias("x"), plan.table.c._seq
+        facts = {"_outcome": x.c.outcome, "_reason": x.c.reason, "_field": x.c.field, "_message": x.c.message,
+                 "_status": x.c.status}  # fmt: skip
+        on = sa.and_(x.c.fence == plan.fence, x.c.outcome == "refused", x.c.seq_from == seq)
+        self._merge_open(plan, facts, plan.table.join(x, on), sa.and_(seq > above, seq <= hwm))
+
+    def _open_unknown(self, plan: PlanTable, unknown: Sequence[Range]) -> None:
+        empty = sa.literal("")
+        facts = {"_outcome": sa.literal("unknown"), "_reason": sa.literal("no_answer"), "_field": empty,
+                 "_message": empty, "_status": _big(0)}  # fmt: skip
+        for start in range(0, len(unknown), FEW_RANGES):
+            part = unknown[start : start + FEW_RANGES]
+            where = sa.or_(*(plan.table.c._seq.between(low, high) for low, high in part))
+            self._merge_open(plan, facts, plan.table, where)
+
+    def _fit_state(self, plan: PlanTable) -> None:
+        """Give the state a column of the right type for each attribute of the plan."""
+        have = dict(self.catalog.get(self.tables.state.name, {}))
+        prepare = self.warehouse.engine.dialect.identifier_preparer
+        table = prepare.format_table(self.tables.state)
+        for field in plan.fields:
+            name, column = prepare.quote(quoted(field.name)), have.get(field.name)
+            if column is not None and family_of(column) != family_of(field):
+                # kept under another encoding: the diff does not read it, and sends the rows that have a value
+                self.warehouse.execute(sa.text(f"ALTER TABLE {table} DROP COLUMN {name}"))
+                column = None
+            if column is None:
+                self.warehouse.execute(sa.text(f"ALTER TABLE {table} ADD COLUMN {name} {field.native}"))
+            elif field.scale is not None and column.scale is not None and column.scale < field.scale:
+                self.warehouse.execute(sa.text(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {field.native}"))
+            else:
+                continue
+            have[field.name] = field
+        self.catalog = {**self.catalog, self.tables.state.name: have}
+
+
+def _big(value: Any) -> Any:  # noqa: ANN401 a SQL expression or a number
+    return sa.cast(sa.literal(value) if isinstance(value, int) else value, sa.BigInteger)
+
+
+def _clip(ranges: Iterable[Range], above: int, hwm: int) -> list[Range]:
+    clipped = ((max(low, above + 1), min(high, hwm)) for low, high in ranges)
+    return [(low, high) for low, high in clipped if low <= high]

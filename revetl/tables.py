@@ -1,0 +1,139 @@
+"""The tables that revetl keeps in the warehouse, as SQLAlchemy tables; their meaning is in `docs/state.md`.
+
+Every stream has its own four, so that streams never wait for each other's locks; `<uid>` is the sync's uid.
+
+    ctl__<uid>           one row: lease, fence, intent mark, contracts, counters (`ctl__ws` the same for the workspace)
+    plan__<uid>__<fence> the frozen, numbered plan of one run; dropped when it is resolved
+    ack__<uid>           ranges of plan numbers with their outcome, appended at checkpoints
+    open__<uid>          refused, held and unknown rows that outlive their plan
+    state__<uid>         what Customer.io has acknowledged: people by attribute, events by key
+    runs, syncs_log      one row a run, one row a sync and run
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import sqlalchemy as sa
+
+SCHEMA_VERSION = 1
+LONGEST_NAME = 60  # PostgreSQL cuts names at 63 bytes without a word
+
+
+def field_column(name: str) -> str:
+    """The column of a field: its name, or a shortened name with a digest where an engine would cut it."""
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:10]
+    return name.encode()[:45].decode(errors="ignore") + "~" + digest
+
+
+def quoted(name: str) -> sa.quoted_name:
+    """A name that is always written in quotes, so that its case survives every engine."""
+    return sa.quoted_name(name, quote=True)
+
+
+def _columns(*pairs: tuple[str, Any]) -> list[sa.Column[Any]]:
+    return [sa.Column(quoted(name), kind) for name, kind in pairs]
+
+
+@dataclass(frozen=True, slots=False, kw_only=True)
+class StreamTables:
+    """The tables of one stream.
+
+    Args:
+        schema: the state schema.
+        uid: of the stream, or `ws` for the workspace (which has only a control row).
+        fields: (column, type) of each field in its canonical form.
+        is_person: people keep attributes, events keep only a ledger.
+    """
+
+    schema: str
+    uid: str
+    fields: Sequence[tuple[str, Any]] = ()
+    is_person: bool = True
+
+    def _table(self, name: str, columns: Sequence[sa.Column[Any]]) -> sa.Table:
+        return sa.Table(name, sa.MetaData(), *columns, schema=quoted(self.schema))
+
+    @cached_property
+    def ctl(self) -> sa.Table:
+        """One row: times are milliseconds since 1970 by the warehouse's clock."""
+        return self._table(
+            f"ctl__{self.uid}",
+            _columns(
+                ("name", sa.Text), ("schema_version", sa.BigInteger), ("fence", sa.BigInteger), ("owner", sa.Text),
+                ("lease_until", sa.BigInteger), ("drain_until", sa.BigInteger), ("plan_fence", sa.BigInteger),
+                ("hwm", sa.BigInteger), ("intent_at", sa.BigInteger), ("folded_fence", sa.BigInteger),
+                ("plan_ts", sa.BigInteger), ("plan_contract", sa.BigInteger), ("initialised", sa.BigInteger), ("state_rows", sa.BigInteger),
+                ("key_kind", sa.Text), ("contracts", sa.Text), ("workspace_id", sa.Text), ("id_scheme", sa.BigInteger),
+                ("last_success_at", sa.BigInteger),
+            ),  # fmt: skip
+        )
+
+    @cached_property
+    def state(self) -> sa.Table:
+        """People: key, attributes, and where they come from. Events: the ledger of what was acknowledged."""
+        if self.is_person:
+            columns = _columns(("_key", sa.Text), *self.fields)
+        else:
+            columns = _columns(("_key", sa.Text), ("_variant", sa.Text), ("_person", sa.Text),
+                               ("_occurred_at", sa.BigInteger), ("_digest", sa.Text))  # fmt: skip
+        tail = _columns(("_contract", sa.BigInteger), ("_fence", sa.BigInteger), ("_acked_at", sa.BigInteger))
+        return self._table(f"state__{self.uid}", [*columns, *tail])
+
+    @cached_property
+    def ack(self) -> sa.Table:
+        """Ranges `seq_from`..`seq_to` (inclusive) of a fence's plan with one outcome."""
+        return self._table(
+            f"ack__{self.uid}",
+            _columns(
+                ("fence", sa.BigInteger), ("seq_from", sa.BigInteger), ("seq_to", sa.BigInteger), ("outcome", sa.Text),
+                ("status", sa.BigInteger), ("reason", sa.Text), ("field", sa.Text), ("message", sa.Text),
+            ),  # fmt: skip
+        )
+
+    @cached_property
+    def open(self) -> sa.Table:
+        """Rows without an acknowledgement that outlive their plan; `_values` is a digest, never the values."""
+        return self._table(
+            f"open__{self.uid}",
+            _columns(
+                ("_key", sa.Text), ("_variant", sa.Text), ("_op", sa.Text), ("_outcome", sa.Text), ("_reason", sa.Text),
+                ("_field", sa.Text), ("_message", sa.Text), ("_status", sa.BigInteger), ("_contract", sa.Text),
+                ("_values", sa.Text), ("_fence", sa.BigInteger), ("_first_at", sa.BigInteger),
+                ("_last_try", sa.BigInteger),
+            ),  # fmt: skip
+        )
+
+    def plan(self, fence: int, columns: Sequence[str] = ()) -> sa.Table:
+        """The frozen plan of one run; columns as `diffsql` gives them."""
+        return self._table(f"plan__{self.uid}__{fence}", [sa.Column(quoted(name), sa.types.NULLTYPE) for name in columns])
+
+
+def runs_table(schema: str) -> sa.Table:
+    """One row a run."""
+    return sa.Table(
+        "runs", sa.MetaData(),
+        *_columns(("run_id", sa.Text), ("command", sa.Text), ("started_at", sa.BigInteger),
+                  ("finished_at", sa.BigInteger), ("exit_code", sa.BigInteger), ("version", sa.Text),
+                  ("message", sa.Text)),
+        schema=quoted(schema),
+    )  # fmt: skip
+
+
+def sync_log_table(schema: str) -> sa.Table:
+    """One row a sync and run: the counts of the report."""
+    names = ("unchanged", "created", "updated", "redriven", "deleted", "skipped", "acknowledged", "refused", "held",
+             "waiting", "unsent", "drifted")  # fmt: skip
+    return sa.Table(
+        "sync_log", sa.MetaData(),
+        *_columns(("run_id", sa.Text), ("uid", sa.Text), ("name", sa.Text), ("fence", sa.BigInteger),
+                  ("status", sa.Text), ("contract", sa.Text), ("finished_at", sa.BigInteger),
+                  *((name, sa.BigInteger) for name in names)),
+        schema=quoted(schema),
+    )  # fmt: skip
