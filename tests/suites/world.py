@@ -1,0 +1,276 @@
+"""A small world for scenarios: a real warehouse, a real sandbox workspace over HTTP, and revetl between them.
+
+A scenario changes tables with plain SQL, runs, and asks what Customer.io holds afterwards. Nothing is mocked;
+time passes by moving the control row's times back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import urllib.request
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from revetl.contracts import Field, FieldType, IdentifierKind, Initial, Sync, SyncType
+from revetl.customerio import TrackSender
+from revetl.delivery import DeliverySettings, RealClock
+from revetl.engine import CompiledSync, DiffResult, Engine, RunOptions, RunResult
+from revetl.errors import Where
+from revetl.plan import Counts
+from revetl.sandbox import Sandbox
+from revetl.warehouse import Probe, Warehouse, open_warehouse
+
+SCHEMA = "revetl_test"
+FAST = DeliverySettings(
+    requests_per_second=100_000, operations_per_second=10_000_000, max_batch_operations=100, request_deadline_s=5
+)
+
+
+def attribute(name: str, kind: str = "string", **rules: Any) -> Field:
+    """A field whose column has its name."""
+    return Field(name=name, column=rules.pop("column", name), type=FieldType(kind), **rules)
+
+
+def people_sync(**changes: Any) -> Sync:
+    """The people of most scenarios: table `people` (id, email, plan, spent)."""
+    base = Sync(
+        name="people", uid="people01", type=SyncType.PERSON, model="people", relation="ref('people')",
+        identifier=IdentifierKind.ID, key="id",
+        fields=(attribute("email"), attribute("plan"), attribute("spent", "number")),
+        where=Where(file="syncs/people.yml", line=3),
+    )  # fmt: skip
+    return replace(base, **changes)
+
+
+def orders_sync(**changes: Any) -> Sync:
+    """The events of most scenarios: table `orders` (order_id, person, at, value)."""
+    base = Sync(
+        name="orders", uid="orders01", type=SyncType.EVENT, model="orders", relation="ref('orders')",
+        identifier=IdentifierKind.ID, key="order_id", event="Order Completed", person="person", person_sync="people",
+        occurred_at="at", initial=Initial.SEND,
+        fields=(attribute("order_id", required=True), attribute("value", "number", required=True)),
+        where=Where(file="syncs/events.yml", line=3),
+    )  # fmt: skip
+    return replace(base, **changes)
+
+
+class Quiet:
+    """An observer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.plans: dict[str, Counts] = {}
+
+    def note(self, text: str) -> None:
+        """Keep a line."""
+        self.notes.append(text)
+
+    def planned(self, sync: Sync, counts: Counts) -> None:
+        """Keep a plan."""
+        self.plans[sync.name] = counts
+
+    def progress(self, sync: Sync, done: int, total: int, requests: int) -> None:
+        """Nothing to keep."""
+
+
+class SandboxDestination:
+    """The real sender, with the one more question that a run asks."""
+
+    def __init__(self, box: Sandbox, site_id: str | None = None) -> None:
+        self.sender = TrackSender(
+            site_id=site_id or box.site_id, api_key=box.api_key, base_url=box.url, concurrency=4
+        )
+
+    def send(self, body: bytes, *, deadline_s: float) -> Any:
+        """Post a batch."""
+        return self.sender.send(body, deadline_s=deadline_s)
+
+    def workspace_id(self) -> str:
+        """The sandbox's id."""
+        return str(self.sender.workspace().environment_id)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.sender.close()
+
+
+@dataclass
+class World:
+    """One warehouse and one workspace.
+
+    Attributes:
+        connect: opens the warehouse (`read_only`, `probe`).
+        box: the workspace.
+    """
+
+    connect: Callable[..., Warehouse]
+    box: Sandbox
+    syncs: list[Sync] = field(default_factory=lambda: [people_sync(), orders_sync()])
+    observer: Quiet = field(default_factory=Quiet)
+    statements: int = 0
+
+    def sql(self, *statements: str) -> None:
+        """Change the warehouse as its users would."""
+        warehouse = self.connect()
+        try:
+            for statement in statements:
+                warehouse.execute(sa.text(statement.replace(":", r"\:")))
+        finally:
+            warehouse.close()
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        """Read the warehouse."""
+        warehouse = self.connect()
+        try:
+            return warehouse.fetch(sa.text(query.replace(":", r"\:")))
+        finally:
+            warehouse.close()
+
+    def people_table(self, *rows: tuple[Any, ...]) -> None:
+        """(Re)create `people` (id, email, plan, spent)."""
+        self.sql(
+            "DROP TABLE IF EXISTS people",
+            "CREATE TABLE people (id varchar(200), email text, plan text, spent decimal(18,2))",
+        )
+        if rows:
+            self.sql("INSERT INTO people VALUES " + ", ".join(_row(row) for row in rows))
+
+    def orders_table(self, *rows: tuple[Any, ...]) -> None:
+        """(Re)create `orders` (order_id, person, hours ago, value)."""
+        self.sql(
+            "DROP TABLE IF EXISTS orders",
+            "CREATE TABLE orders (order_id text, person text, at timestamp with time zone, value decimal(18,2))",
+        )
+        for order, person, hours, value in rows:
+            self.order(order, person, hours, value)
+
+    def order(self, order: str, person: str | None, hours: float, value: float) -> None:
+        """One more order."""
+        who = "NULL" if person is None else f"'{person}'"
+        self.sql(
+            f"INSERT INTO orders VALUES ('{order}', {who}, current_timestamp - {hours} * interval '1 hour', {value})"
+        )
+
+    def compiled(self, names: Sequence[str] = ()) -> list[CompiledSync]:
+        """The world's syncs; each reads the table of its name."""
+        return [
+            CompiledSync(sync=sync, sql=f"SELECT * FROM {sync.model}", locate=lambda line: Where(file="m.sql", line=line))
+            for sync in self.syncs
+            if not names or sync.name in names
+        ]
+
+    def engine(self, warehouse: Warehouse) -> Engine:
+        """An engine over it."""
+        people = {c.sync.name: c for c in self.compiled() if c.sync.is_person}
+        return Engine(warehouse, schema=SCHEMA, people=people, clock=RealClock(), observer=self.observer)
+
+    def run(
+        self,
+        *names: str,
+        settings: DeliverySettings = FAST,
+        probe: Probe | None = None,
+        destination: Callable[[], Any] | None = None,
+        seed: int = 7,
+        **options: Any,
+    ) -> RunResult:
+        """One whole run, as `revetl run` makes it."""
+        warehouse = self.connect(probe=probe)
+        try:
+            result = self.engine(warehouse).run(
+                self.compiled(names), RunOptions(**options), settings=settings, rng=random.Random(seed),
+                connect=destination or (lambda: SandboxDestination(self.box)), owner=f"test-{os.getpid()}-{seed}",
+            )  # fmt: skip
+            self.statements = warehouse.statements
+            return result
+        finally:
+            warehouse.close()
+
+    def diff(self, *names: str, show: int = 0, **options: Any) -> DiffResult:
+        """A diff in a read-only session."""
+        warehouse = self.connect(read_only=True)
+        try:
+            return self.engine(warehouse).diff(self.compiled(names), RunOptions(**options), settings=FAST, show=show)
+        finally:
+            warehouse.close()
+
+    def forget_drain(self) -> None:
+        """Let the drain wait and every lease pass, as time would."""
+        for (table,) in self.ask(
+            f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{SCHEMA}' "
+            "AND table_name LIKE 'ctl\\_\\_%' ESCAPE '\\'"
+        ):
+            self.sql(f'UPDATE {SCHEMA}."{table}" SET lease_until = 1, drain_until = 1')
+
+    # --- what Customer.io holds ------------------------------------------------------------------------------
+
+    def api(self, path: str, body: Any = None) -> Any:
+        """Call the sandbox's App API."""
+        request = urllib.request.Request(self.box.url + path)  # noqa: S310 loopback
+        request.add_header("Authorization", f"Bearer {self.box.app_api_key}")
+        if body is not None:
+            request.data = json.dumps(body).encode()
+            request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 loopback
+            return json.loads(answer.read() or b"{}")
+
+    def track(self, path: str, body: Any) -> None:
+        """Call the Track API as another writer would."""
+        request = urllib.request.Request(self.box.url + path, data=json.dumps(body).encode())  # noqa: S310 loopback
+        key = b64encode(f"{self.box.site_id}:{self.box.api_key}".encode()).decode()
+        request.add_header("Authorization", f"Basic {key}")
+        request.add_header("Content-Type", "application/json")
+        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 loopback
+
+    def person(self, identifier: str) -> dict[str, str] | None:
+        """Attributes of one person as the App API reads them back, or None."""
+        found = self.api("/v1/customers/attributes", {"ids": [identifier]})["customers"]
+        if not found:
+            return None
+        return {k: v for k, v in found[0]["attributes"].items() if k not in {"id", "cio_id", "_created_in_customerio_at"}}
+
+    def held(self) -> Mapping[str, Any]:
+        """Totals of the workspace."""
+        return self.api("/sandbox/summary")
+
+
+def _row(values: tuple[Any, ...]) -> str:
+    return "(" + ", ".join("NULL" if v is None else str(v) if isinstance(v, int | float) else f"'{v}'" for v in values) + ")"
+
+
+@contextmanager
+def duckdb_world(folder: Path) -> Iterator[Callable[..., Warehouse]]:
+    """A DuckDB file of its own."""
+    path = folder / "warehouse.duckdb"
+
+    def connect(*, read_only: bool = False, probe: Probe | None = None) -> Warehouse:
+        return open_warehouse("duckdb", {"path": str(path)}, root=folder, read_only=read_only, probe=probe)
+
+    yield connect
+
+
+@contextmanager
+def postgres_world(uri: str, name: str) -> Iterator[Callable[..., Warehouse]]:
+    """A database of its own on a real server."""
+    engine = sa.create_engine(uri, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
+    url = sa.engine.make_url(uri)
+    fields = {"host": url.query["host"], "user": url.username, "dbname": name}
+
+    def connect(*, read_only: bool = False, probe: Probe | None = None) -> Warehouse:
+        return open_warehouse("postgres", fields, root=Path(), read_only=read_only, probe=probe)
+
+    try:
+        yield connect
+    finally:
+        with engine.connect() as connection:
+            connection.execute(sa.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+        engine.dispose()
