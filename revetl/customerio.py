@@ -13,9 +13,11 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from itertools import accumulate
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -41,28 +43,26 @@ _FRAME = len(b'{"batch":[]}')
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|\S*@\S*""")
 
 
-def pack(operations: Iterable[Operation], *, max_operations: int, max_bytes: int) -> Iterator[Batch]:
+def pack(operations: Sequence[Operation], *, max_operations: int, max_bytes: int) -> Iterator[Batch]:
     """Operations as requests, in order; each body is at most `max_bytes` exact UTF-8 bytes.
 
     An operation that alone exceeds `max_bytes` gets a request of its own (the encoder refuses those before).
     """
-    part: list[Operation] = []
-    size = _FRAME
-    for operation in operations:
-        more = len(operation.body) + 1
-        if part and (len(part) >= max_operations or size + more > max_bytes):
-            yield batch_of(part)
-            part, size = [], _FRAME
-        part.append(operation)
-        size += more
-    if part:
-        yield batch_of(part)
+    # bytes up to each operation, with the comma after it
+    ends = list(accumulate(len(body) + 1 for _, body in operations))
+    start = 0
+    while start < len(operations):
+        base = ends[start - 1] if start else 0
+        end = bisect_right(ends, base + max_bytes - _FRAME + 1, start)  # the last one has no comma
+        end = min(max(end, start + 1), start + max_operations)
+        yield batch_of(operations[start:end])
+        start = end
 
 
 def batch_of(operations: Iterable[Operation]) -> Batch:
     """One request of these operations."""
     kept = tuple(operations)
-    return Batch(operations=kept, body=b'{"batch":[' + b",".join([op.body for op in kept]) + b"]}")
+    return Batch(operations=kept, body=b'{"batch":[' + b",".join([body for _, body in kept]) + b"]}")
 
 
 # --- what a reply means ------------------------------------------------------------------------------------------

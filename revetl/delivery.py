@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -197,8 +197,10 @@ class _Outcomes:
         return found
 
 
-def _ranges(operations: Iterable[Operation], without: Iterable[int] = ()) -> list[Range]:
+def _ranges(operations: Sequence[Operation], without: Iterable[int] = ()) -> list[Range]:
     left_out, out = set(without), list[Range]()
+    if not left_out and operations and operations[-1].seq - operations[0].seq == len(operations) - 1:
+        return [(operations[0].seq, operations[-1].seq)]
     for operation in operations:
         seq = operation.seq
         if seq in left_out:
@@ -242,22 +244,28 @@ class Delivery:
         self.stopped = self.stopped or error
 
     def deliver(
-        self, items: Iterable[Operation | Refusal], *, idle_every_s: float,
+        self, operations: Sequence[Operation], refusals: Sequence[Refusal] = (), *, idle_every_s: float,
         progress: Callable[[int], None] = lambda _: None,
     ) -> Iterator[Settled | Idle]:  # fmt: skip
         """Send the operations in order, and say what became of each.
 
         Yields only while nothing is under way: outcomes, and `Idle` at least every `idle_every_s` seconds. After
-        a stop, operations that were not yet taken from `items` are not reported: they were not sent.
+        a stop, operations that were not yet taken are not reported: they were not sent.
 
         Args:
+            refusals: rows of the same chunk that our own checks refused; they count and are passed through.
             progress: told the number of rows that got an outcome, as soon as they do.
         """
         if self.stopped:
             return
         self._last_good = self._clock.monotonic()
         known = _Outcomes()
-        source = self._batches(items, known)
+        known.refusals.extend(refusals)
+        self.stats.rows += len(refusals)
+        self.stats.refused += len(refusals)
+        source = pack(
+            operations, max_operations=self._settings.max_batch_operations, max_bytes=self._settings.max_batch_bytes
+        )
         waiting: deque[_Request] = deque()
         flying: dict[Future[Reply], _Request] = {}
         idle_at = self._clock.monotonic() + idle_every_s
@@ -305,20 +313,6 @@ class Delivery:
             yield settled
 
     # --- one request -----------------------------------------------------------------------------------------
-
-    def _batches(self, items: Iterable[Operation | Refusal], known: _Outcomes) -> Iterator[Batch]:
-        def sendable() -> Iterator[Operation]:
-            for item in items:
-                if isinstance(item, Refusal):
-                    known.refusals.append(item)
-                    self.stats.rows += 1
-                    self.stats.refused += 1
-                else:
-                    yield item
-
-        return pack(
-            sendable(), max_operations=self._settings.max_batch_operations, max_bytes=self._settings.max_batch_bytes
-        )
 
     def _hold(self, request: _Request, now: float) -> float:
         """Seconds that this request has to wait yet, by pause, breaker and rates; spends the rates if none."""

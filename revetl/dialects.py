@@ -89,6 +89,7 @@ class Dialect:
         digest: 32 hex digits of a text.
         now_ms: the warehouse's clock, milliseconds since 1970.
         strip_zeros: a decimal as text without trailing zeros.
+        ordered_scan: whether a scan gives the rows of a table in the order in which they were written.
         index_plan: whether ranges of `_seq` need an index to be read fast.
         transactional_ddl: whether CREATE and ALTER roll back.
     """
@@ -103,6 +104,7 @@ class Dialect:
     now_ms: Callable[[], Any]
     strip_zeros: Callable[[Any], Any]
     index_plan: bool = False
+    ordered_scan: bool = False
     transactional_ddl: bool = True
 
 
@@ -258,6 +260,7 @@ DUCKDB = Dialect(
     digest=sa.func.md5,
     now_ms=_now_ms_duckdb,
     strip_zeros=lambda value: _rtrim_zeros(sa.cast(value, sa.Text)),
+    ordered_scan=True,
 )
 
 POSTGRES = Dialect(

@@ -217,8 +217,14 @@ def _open_rows(tables: StreamTables) -> sa.Subquery:
     )
 
 
-def _numbered(rows: sa.Subquery, payload: Sequence[str], order: Sequence[str], dialect: Dialect) -> sa.Select[Any]:
-    """Group what needs no sending, count rows a key, and number the rest in the order of sending."""
+def _numbered(
+    rows: sa.Subquery, payload: Sequence[str], order: Sequence[str] | None, dialect: Dialect
+) -> sa.Select[Any]:
+    """Group what needs no sending, count rows a key, and number the rest in the order of sending.
+
+    Args:
+        order: columns that order the rows of a phase; None where there is one phase and any order will do.
+    """
     sends = sa.case((rows.c._op.in_([*SEND_FIRST, *SEND_LAST, "held"]), rows.c._key))
     grouped = (
         sa.select(
@@ -230,12 +236,17 @@ def _numbered(rows: sa.Subquery, payload: Sequence[str], order: Sequence[str], d
         .group_by(rows.c._op, sends)
         .subquery("g")
     )
-    phase = sa.case(
-        (grouped.c._op.in_(SEND_FIRST), 1), (grouped.c._op.in_(SEND_LAST), 2), (grouped.c._op == "held", 8), else_=9
-    )
-    seq = sa.func.row_number().over(order_by=[phase, *(grouped.c[name] for name in order), grouped.c._key])
+    if order is None:
+        # one phase and no order among its rows: a running count needs no sort
+        one = sa.case((grouped.c._op.in_(SEND_FIRST), 1), else_=0)
+        seq = sa.func.sum(one).over(rows=(None, 0))
+    else:
+        phase = sa.case(
+            (grouped.c._op.in_(SEND_FIRST), 1), (grouped.c._op.in_(SEND_LAST), 2), (grouped.c._op == "held", 8), else_=9
+        )
+        seq = sa.func.row_number().over(order_by=[phase, *(grouped.c[name] for name in order), grouped.c._key])
     return sa.select(
-        sa.cast(seq, sa.BigInteger).label("_seq"),
+        sa.cast(sa.case((grouped.c._key.is_not(None), seq)), sa.BigInteger).label("_seq"),
         grouped.c._op,
         grouped.c._key,
         sa.cast(grouped.c._n, sa.BigInteger).label("_n"),
@@ -351,7 +362,7 @@ def person_changes(
     op = sa.case(*cases, else_=sa.literal("redrive" if options.full_refresh else "same"))
     payload = [*(f"_m{w}" for w in range(shape.words)), "_fresh", *names]
     level2 = sa.select(op.label("_op"), level1.c._key, *(level1.c[name] for name in payload)).subquery("r")
-    return _numbered(level2, payload, (), dialect)
+    return _numbered(level2, payload, () if erasing else None, dialect)
 
 
 def event_changes(  # noqa: PLR0913 each is one part of the question
@@ -506,4 +517,5 @@ def to_send(dialect: Dialect, shape: Shape, plan: Any, widest: Mapping[str, floa
         readable(dialect, field, c[field_column(field.name)], canonical, widest.get(field.name))
         for field, canonical in zip(shape.sync.fields, shape.canonical, strict=True)
     ]
-    return sa.select(*head, *values).where(c._seq.between(low, high)).order_by(c._seq)
+    rows = sa.select(*head, *values).where(c._seq.between(low, high))
+    return rows if dialect.ordered_scan else rows.order_by(c._seq)

@@ -18,7 +18,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -40,6 +40,13 @@ MAX_EMAIL_BYTES = 254
 Problem = tuple[str, str]  # a stable word, and one sentence without values
 
 
+class Encoded(NamedTuple):
+    """A page: what can be sent, and what cannot; each in plan order."""
+
+    operations: list[Operation]
+    refusals: list[Refusal]
+
+
 class _Broken(Exception):  # noqa: N818 it never leaves this module
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -59,46 +66,66 @@ class PersonEncoder:
         self._names = [field.name for field in sync.fields]
         self._words = max(1, -(-len(sync.fields) // MASK_BITS))
         self._timestamp = timestamp
+        self._clears = any(field.on_null is OnNull.CLEAR for field in sync.fields)
 
-    def encode(self, rows: Sequence[tuple[Any, ...]]) -> list[Operation | Refusal]:
-        """One operation or refusal for each row, in order."""
+    def encode(self, rows: Sequence[tuple[Any, ...]]) -> Encoded:
+        """Operations and refusals of a page of rows."""
+        out = Encoded([], [])
         if not rows:
-            return []
+            return out
         columns = list(zip(*rows, strict=True))
-        start = 3 + self._words
-        sending = [op not in {"delete", "suppress"} for op in columns[1]]
-        values, problems, holes = _checked(self._fields, columns[start:], sending)
-        keys = columns[2]
+        seqs, ops, keys = columns[:3]
+        sending = [op not in {"delete", "suppress"} for op in ops]
+        values, problems, holes = _checked(self._fields, columns[3 + self._words :], sending)
         key_problems = _key_problems(keys, self._sync.identifier)
-        kind = self._sync.identifier.value
-        names, dumps = self._names, orjson.dumps
-        ops = columns[1]
+        bodies = self._bodies(columns, values, holes=holes, plain=not problems)
+        if not problems and not key_problems and max(map(len, bodies)) <= MAX_OPERATION_BYTES:
+            out.operations.extend(map(Operation, seqs, bodies))
+            return out
+        for i, (seq, body) in enumerate(zip(seqs, bodies, strict=True)):
+            if i in key_problems or (i in problems and sending[i]):
+                out.refusals.append(_refusal(seq, key_problems.get(i), problems.get(i)))
+            elif len(body) > MAX_OPERATION_BYTES:
+                out.refusals.append(_too_large(seq, body))
+            else:
+                out.operations.append(Operation(seq, body))
+        return out
+
+    def _bodies(
+        self, columns: Sequence[Any], values: Sequence[Sequence[Any]], *, holes: bool, plain: bool
+    ) -> list[bytes]:
+        """The JSON of each row; of a row that is refused anyway it may be nothing."""
+        ops, keys = columns[1], columns[2]
+        kind, names, dumps = self._sync.identifier.value, self._names, orjson.dumps
         # the same bytes as a dump of the nested operation, without building it for each row
         head = b'{"type":"person","identifiers":{"%b":' % kind.encode()
         middle = b'},"action":"identify",'
         if self._timestamp is not None:
             middle += b'"timestamp":%d,' % self._timestamp
         middle += b'"attributes":'
-        out: list[Operation | Refusal] = []
-        for i, row in enumerate(zip(*values, strict=True) if values else ((),) * len(rows)):
-            op, key, seq = ops[i], keys[i], columns[0][i]
-            if (key_problems and i in key_problems) or (problems and i in problems and sending[i]):
-                out.append(_refusal(seq, key_problems.get(i), problems.get(i)))
+        rows = zip(*values, strict=True) if values else iter([()] * len(keys))
+        join, creates = b"".join, set(ops) == {"create"}
+        if creates and plain and not holes:
+            return [
+                join((head, dumps(key), middle, dumps(dict(zip(names, row))), b"}"))  # noqa: B905 same length by construction
+                for key, row in zip(keys, rows, strict=True)
+            ]
+        if creates and plain and not self._clears:
+            return [
+                join((head, dumps(key), middle, dumps({n: v for n, v in zip(names, row) if v is not None}), b"}"))  # noqa: B905
+                for key, row in zip(keys, rows, strict=True)
+            ]
+        bodies = []
+        for i, (op, key, row) in enumerate(zip(ops, keys, rows, strict=True)):
+            if op in {"delete", "suppress"}:
+                bodies.append(dumps({"type": "person", "identifiers": {kind: key}, "action": op}))
                 continue
-            if not sending[i]:
-                body = dumps({"type": "person", "identifiers": {kind: key}, "action": op})
-                out.append(Operation(seq, body))
-                continue
-            if op == "create" and not holes:
-                attributes = dict(zip(names, row, strict=True))
-            else:
-                attributes = self._attributes(op, [columns[3 + w][i] for w in range(self._words)], row)
-            body = b"%b%b%b%b}" % (head, dumps(key), middle, dumps(attributes))
-            if len(body) > MAX_OPERATION_BYTES:
-                out.append(_too_large(seq, body, attributes))
-                continue
-            out.append(Operation(seq, body))
-        return out
+            attributes = self._attributes(op, [columns[3 + w][i] for w in range(self._words)], row)
+            try:
+                bodies.append(join((head, dumps(key), middle, dumps(attributes), b"}")))
+            except TypeError:  # a row with a problem holds what JSON does not have
+                bodies.append(b"")
+        return bodies
 
     def _attributes(self, op: str, masks: Sequence[int], row: Sequence[Any]) -> dict[str, Any]:
         """Update: what changed. Create and re-drive: everything. Nulls only where the contract clears."""
@@ -120,39 +147,36 @@ class EventEncoder:
         self._fields = [_FieldCodec(field, person=False) for field in sync.fields]
         self._ids = EventIds(sync.uid)
 
-    def encode(self, rows: Sequence[tuple[Any, ...]]) -> list[Operation | Refusal]:
-        """One operation or refusal for each row, in order."""
+    def encode(self, rows: Sequence[tuple[Any, ...]]) -> Encoded:
+        """Operations and refusals of a page of rows."""
+        out = Encoded([], [])
         if not rows:
-            return []
+            return out
         columns = list(zip(*rows, strict=True))
         seqs, keys, people, anonymous, times, variants = columns[:6]
         values, problems, _ = _checked(self._fields, columns[6:], [True] * len(rows))
         person_problems = _key_problems(people, self._sync.identifier)
-        kind = self._sync.identifier.value
         names = [field.name for field in self._sync.fields]
-        out: list[Operation | Refusal] = []
-        for i, row in enumerate(zip(*values, strict=True) if values else ((),) * len(rows)):
-            seq, problem = seqs[i], None
-            identifiers = {kind: people[i]}
-            if people[i] is None:
-                identifiers = {"anonymous_id": anonymous[i]}
-                problem = None if anonymous[i] else ("required", "there is neither a person nor an anonymous id")
-            else:
-                problem = person_problems.get(i)
-            problem = problem or _time_problem(times[i])
-            if problem or i in problems:
-                out.append(_refusal(seq, problem and (problem, "occurred_at" if problem[0].startswith("not_unix") else ""),
-                                    problems.get(i)))  # fmt: skip
+        ready = zip(*values, strict=True) if values else iter([()] * len(rows))
+        for i, row in enumerate(ready):
+            found = problems.get(i)
+            if problem := person_problems.get(i) or _nobody(people[i], anonymous[i]) or _time_problem(times[i]):
+                out.refusals.append(_refusal(seqs[i], problem, found))
                 continue
+            if found:
+                out.refusals.append(_refusal(seqs[i], None, found))
+                continue
+            kind = self._sync.identifier.value if people[i] is not None else "anonymous_id"
             attributes = {name: value for name, value in zip(names, row, strict=True) if value is not None}
             body = orjson.dumps({
-                "type": "person", "identifiers": identifiers, "action": "event", "name": self._sync.event,
-                "id": self._ids.id(keys[i], variants[i]), "timestamp": times[i], "attributes": attributes,
+                "type": "person", "identifiers": {kind: people[i] if people[i] is not None else anonymous[i]},
+                "action": "event", "name": self._sync.event, "id": self._ids.id(keys[i], variants[i]),
+                "timestamp": times[i], "attributes": attributes,
             })  # fmt: skip
             if len(body) > MAX_OPERATION_BYTES:
-                out.append(_too_large(seq, body, attributes))
-                continue
-            out.append(Operation(seq, body))
+                out.refusals.append(_too_large(seqs[i], body))
+            else:
+                out.operations.append(Operation(seqs[i], body))
         return out
 
 
@@ -187,30 +211,32 @@ def _checked(
     return ready, problems, holes
 
 
-def _refusal(
-    seq: int, first: Problem | tuple[Problem, str] | None, found: tuple[Problem, str, int] | None
-) -> Refusal:
-    more = 0
-    if first is not None and isinstance(first[0], tuple):
-        (reason, message), field = first[0], str(first[1])
-    elif first is not None:
-        (reason, message), field = (str(first[0]), str(first[1])), ""
-    elif found is not None:
-        (reason, message), field, more = found
-    else:
-        raise AssertionError("a refusal needs a reason")
+def _refusal(seq: int, first: Problem | None, found: tuple[Problem, str, int] | None) -> Refusal:
+    """The refusal of a row: a problem of the row as a whole before those of its fields."""
+    if first is not None:
+        return Refusal(seq=seq, reason=first[0], message=first[1])
+    assert found is not None  # noqa: S101 a refusal has a reason
+    (reason, message), field, more = found
     if more:
         message += f" (and {more} more problem{'s' if more > 1 else ''} in this row)"
     return Refusal(seq=seq, reason=reason, field=field, message=message)
 
 
-def _too_large(seq: int, body: bytes, attributes: dict[str, Any]) -> Refusal:
-    widest = max(attributes, key=lambda name: len(orjson.dumps(attributes[name])), default="")
-    size = len(orjson.dumps(attributes[widest])) if widest else 0
+def _too_large(seq: int, body: bytes) -> Refusal:
+    attributes = orjson.loads(body)["attributes"]
+    sizes = {name: len(orjson.dumps(value)) for name, value in attributes.items()}
+    widest = max(sizes, key=lambda name: sizes[name], default="")
     return Refusal(
         seq=seq, reason="too_large", field=widest,
-        message=f"the operation has {len(body):,} bytes, more than {MAX_OPERATION_BYTES:,}; its widest field has {size:,}",
+        message=f"the operation has {len(body):,} bytes, more than {MAX_OPERATION_BYTES:,}; "
+        f"its widest field has {sizes.get(widest, 0):,}",
     )  # fmt: skip
+
+
+def _nobody(person: str | None, anonymous: str | None) -> Problem | None:
+    if person is None and anonymous is None:
+        return ("required", "there is neither a person nor an anonymous id")
+    return None
 
 
 def _key_problems(keys: Sequence[str | None], kind: IdentifierKind) -> dict[int, Problem]:

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 
 from revetl.contracts import Initial, Sync
 from revetl.delivery import Clock, Delivery, DeliverySettings, Idle
-from revetl.destination import Operation, Refusal, Sender
+from revetl.destination import Refusal, Sender
 from revetl.diffsql import (
     MASK_BITS,
     Known,
@@ -37,7 +37,7 @@ from revetl.diffsql import (
     summary,
     to_send,
 )
-from revetl.encode import EventEncoder, PersonEncoder
+from revetl.encode import Encoded, EventEncoder, PersonEncoder
 from revetl.errors import (
     ConfigError,
     ContractBroken,
@@ -725,7 +725,7 @@ class _Run:
         self.sending = job
         try:
             while low <= last and not delivery.stopped:
-                high, items = self._read_chunk(job, encoder, low, last)
+                high, chunk = self._read_chunk(job, encoder, low, last)
                 if job.sent_intent:
                     job.stream.checkpoint(job.lease, job.take_acks(), hwm=high, unknown=job.unknown)
                     job.hwm = high
@@ -733,7 +733,7 @@ class _Run:
                 else:
                     self._intend(job, high)
                 self._renew_others(job)
-                self._deliver(job, delivery, items, low, high)
+                self._deliver(job, delivery, chunk, low, high)
                 low = high + 1
         finally:
             self.sending = None
@@ -769,31 +769,35 @@ class _Run:
 
     def _read_chunk(
         self, job: _Job, encoder: PersonEncoder | EventEncoder, low: int, last: int
-    ) -> tuple[int, list[Operation | Refusal]]:
+    ) -> tuple[int, Encoded]:
         """Rows of the frozen plan as operations, bounded by rows and bytes; the cursor is closed before any is sent."""
         most = PERSON_CHUNK_ROWS if job.sync.is_person else EVENT_CHUNK_ROWS
         select = to_send(
             self.warehouse.dialect, job.shape, job.plan.table, job.counts.widest, low, min(last, low + most - 1)
         )
-        items: list[Operation | Refusal] = []
-        size = 0
+        chunk = Encoded([], [])
+        high, size = low - 1, 0
         for page in self.warehouse.pages(select, PAGE_ROWS):
             encoded = encoder.encode(page)
-            items.extend(encoded)
-            size += sum(len(item.body) for item in encoded if isinstance(item, Operation))
+            chunk.operations.extend(encoded.operations)
+            chunk.refusals.extend(encoded.refusals)
+            if page[0][0] != high + 1 or page[-1][0] != high + len(page):
+                high = low - 1
+                break
+            high += len(page)
+            size += sum(len(body) for _, body in encoded.operations)
             if size > CHUNK_BYTES:
                 break
-        high = low + len(items) - 1
-        if not items or items[0].seq != low or items[-1].seq != high:
+        if high < low:
             raise StateDamaged(
-                f"the frozen plan of {job.sync.name!r} has changed: rows {low:,} to {high:,} were expected next",
+                f"the frozen plan of {job.sync.name!r} has changed: rows from {low:,} on were expected next",
                 hint="nothing of this chunk was sent; run again: a new plan is made",
                 where=job.sync.where,
             )
-        return high, items
+        return high, chunk
 
     def _deliver(
-        self, job: _Job, delivery: Delivery, items: list[Operation | Refusal], low: int, high: int
+        self, job: _Job, delivery: Delivery, chunk: Encoded, low: int, high: int
     ) -> None:
         known: list[Range] = []
         before = delivery.stats.rows - job.acknowledged - job.refused
@@ -801,7 +805,9 @@ class _Run:
         def progress(rows: int) -> None:
             self.observer.progress(job.sync, rows - before, job.counts.sendable, delivery.stats.requests)
 
-        for settled in delivery.deliver(items, idle_every_s=CHECKPOINT_S, progress=progress):
+        for settled in delivery.deliver(
+            chunk.operations, chunk.refusals, idle_every_s=CHECKPOINT_S, progress=progress
+        ):
             if isinstance(settled, Idle):
                 job.stream.checkpoint(job.lease, job.take_acks(), unknown=job.unknown)
                 job.lease_until = self.clock.monotonic() + LEASE_MS / 1000

@@ -104,9 +104,9 @@ def read_counts(shape: Shape, rows: Sequence[tuple[Any, ...]], state_rows: int) 
         n[op] = int(model_rows)
         sends = op in SEND_FIRST or op in SEND_LAST
         if op in SEND_FIRST:
-            first = max(first, int(max_seq))
+            first = max(first, int(max_seq or 0))
         if sends:
-            last = max(last, int(max_seq))
+            last = max(last, int(max_seq or 0))
             if int(most) > 1:
                 duplicates += int(model_rows) - int(keys)
         tail = list(row[6:])

@@ -98,7 +98,7 @@ def test_an_empty_model(world: World) -> None:
 
 
 def test_too_many_deletes_need_their_exact_number(world: World) -> None:
-    world.people_table(*((f"p{i}", "x", "y", i) for i in range(100)))
+    world.people_table(*((f"p{i}", f"p{i}@example.com", "y", i) for i in range(100)))
     world.syncs = [people_sync(when_missing=WhenMissing.DELETE, guards=Guards(max_deletes=Limit(share=0.2)))]
     world.run()
     world.sql("DELETE FROM people WHERE spent < 21")
@@ -110,7 +110,7 @@ def test_too_many_deletes_need_their_exact_number(world: World) -> None:
 
 
 def test_exactly_the_limit_is_allowed(world: World) -> None:
-    world.people_table(*((f"p{i}", "x", "y", i) for i in range(100)))
+    world.people_table(*((f"p{i}", f"p{i}@example.com", "y", i) for i in range(100)))
     world.syncs = [people_sync(when_missing=WhenMissing.DELETE, guards=Guards(max_deletes=Limit(share=0.2)))]
     world.run()
     world.sql("DELETE FROM people WHERE spent < 20")
@@ -120,7 +120,7 @@ def test_exactly_the_limit_is_allowed(world: World) -> None:
 
 
 def test_a_mass_change_names_the_attributes(world: World) -> None:
-    world.people_table(*((f"p{i}", "x", "y", i) for i in range(100)))
+    world.people_table(*((f"p{i}", f"p{i}@example.com", "y", i) for i in range(100)))
     world.run("people")
     world.sql("UPDATE people SET plan = 'z'")
 

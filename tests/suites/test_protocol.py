@@ -139,7 +139,7 @@ def test_wrong_credentials_stop_at_the_first_answer_and_blame_no_row(world: Worl
 
 
 def test_a_key_that_is_revoked_in_the_middle_keeps_what_was_accepted(world: World) -> None:
-    world.people_table(*((f"p{i}", "x", "y", i) for i in range(1000)))
+    world.people_table(*((f"p{i}", f"p{i}@example.com", "y", i) for i in range(1000)))
     fault(world, kind="status", status=401, after=4, times=1_000_000)
 
     result = world.run("people")
@@ -227,7 +227,7 @@ def test_another_owner_in_the_control_row_refuses_every_write(world: World) -> N
 
 
 def test_a_signal_stops_cleanly_and_the_next_run_sends_the_rest(world: World) -> None:
-    world.people_table(*((f"p{i}", "x", "y", i) for i in range(1000)))
+    world.people_table(*((f"p{i}", f"p{i}@example.com", "y", i) for i in range(1000)))
     stop: list[Any] = []
 
     class Stopping(SandboxDestination):
@@ -380,7 +380,7 @@ def test_a_kill_at_every_statement_and_every_request_is_repaired_by_one_clean_ru
         # every round changes something of each kind: an update, a new person with an order, a vanished person
         round_ = n
         world.sql(f"UPDATE people SET plan = 'v{round_}' WHERE id = 'a'", "DELETE FROM people WHERE id LIKE 'r%'",
-                  f"INSERT INTO people VALUES ('r{round_}', 'x@example.com', 'v{round_}', 1)")  # fmt: skip
+                  f"INSERT INTO people VALUES ('r{round_}', 'r{round_}@example.com', 'v{round_}', 1)")  # fmt: skip
         world.order(f"order-{round_}", "a", 1, round_)
         done = subprocess.run(
             [sys.executable, str(script), kind, place, box, str(n)], check=False, capture_output=True, text=True,

@@ -55,7 +55,7 @@ def orders_sync(**changes: Any) -> Sync:
     base = Sync(
         name="orders", uid="orders01", type=SyncType.EVENT, model="orders", relation="ref('orders')",
         identifier=IdentifierKind.ID, key="order_id", event="Order Completed", person="person", person_sync="people",
-        occurred_at="at", initial=Initial.SEND,
+        occurred_at="bought_at", initial=Initial.SEND,
         fields=(attribute("order_id", required=True), attribute("value", "number", required=True)),
         where=Where(file="syncs/events.yml", line=3),
     )  # fmt: skip
@@ -147,7 +147,7 @@ class World:
         """(Re)create `orders` (order_id, person, hours ago, value)."""
         self.sql(
             "DROP TABLE IF EXISTS orders",
-            "CREATE TABLE orders (order_id text, person text, at timestamp with time zone, value decimal(18,2))",
+            "CREATE TABLE orders (order_id text, person text, bought_at timestamp with time zone, value decimal(18,2))",
         )
         for order, person, hours, value in rows:
             self.order(order, person, hours, value)
