@@ -1,0 +1,360 @@
+"""profiles.yml in dbt's format, with `destinations:` beside `outputs:`; only what is chosen is rendered.
+
+Search order, target order, aliases of fields and `env_var` are dbt's. Secrets come from the environment only: a
+literal one is an error, and a rendered one is a `Secret`, which no repr or log shows.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from revetl.errors import ConfigError, Where
+from revetl.yamlfile import Node, read
+
+SECRET_KEYS = frozenset({
+    "password", "pass", "token", "private_key", "private_key_passphrase", "oauth_client_secret", "client_secret",
+    "azure_client_secret", "secret_access_key", "motherduck_token", "keyfile_json", "api_key", "app_api_key", "site_id",
+})  # fmt: skip
+SECRET_PREFIXES = ("DBT_ENV_SECRET", "REVETL_ENV_SECRET")
+ALIASES = {
+    "postgres": {"pass": "password", "database": "dbname"},
+    "redshift": {"pass": "password", "database": "dbname"},
+}
+REQUIRED = {"postgres": ("host", "user", "dbname", "schema"), "duckdb": ()}
+FIELDS = {
+    "duckdb": {"path", "database", "schema", "threads", "settings", "extensions", "attach", "motherduck_token", "type"},
+    "postgres": {
+        "host", "user", "password", "port", "dbname", "schema", "threads", "role", "search_path", "sslmode", "sslcert",
+        "sslkey", "sslrootcert", "connect_timeout", "keepalives_idle", "application_name", "retries", "type",
+    },
+}  # fmt: skip
+KNOWN_TYPES = ("duckdb", "postgres", "snowflake", "bigquery", "redshift", "databricks")
+OWN_KEYS = {"destination", "state_schema"}
+SETTINGS = {
+    "requests_per_second": float, "operations_per_second": float, "concurrency": int, "max_batch_operations": int,
+    "max_batch_bytes": int, "request_deadline_s": float, "attempts": int, "no_progress_s": float,
+    "identify_timestamp": bool,
+}  # fmt: skip
+DESTINATION_KEYS = {"type", "region", "site_id", "api_key", "app_api_key", "path", "url", "ca_file", *SETTINGS}
+
+
+class Secret:
+    """A value that no repr, format or message shows."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value, for the one place that needs it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        """Five stars."""
+        return "*****"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        """Equal values."""
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        """By value."""
+        return hash(self._value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The chosen output.
+
+    Attributes:
+        fields: connection fields by dbt's main names; secrets are `Secret`.
+        schema: where views and tables of models go.
+    """
+
+    name: str
+    type: str
+    profile_name: str
+    schema: str
+    database: str
+    threads: int
+    fields: Mapping[str, Any]
+    profiles_path: Path
+    state_schema: str = ""
+    where: Where = field(default=Where(file="profiles.yml"), compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """The chosen Customer.io workspace, or a sandbox."""
+
+    name: str
+    type: str
+    region: str = "us"
+    site_id: Secret | None = None
+    api_key: Secret | None = None
+    app_api_key: Secret | None = None
+    path: str = ""
+    url: str = ""
+    ca_file: str = ""
+    settings: Mapping[str, float | int | bool] = field(default_factory=dict)
+    where: Where = field(default=Where(file="profiles.yml"), compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What one target of a profile means."""
+
+    target: Target
+    destination: Destination
+    warnings: tuple[str, ...] = ()
+
+
+def find(profiles_dir: Path | None, environ: Mapping[str, str], cwd: Path, root: Path) -> Path:
+    """The profiles.yml that counts, in dbt's order; an explicit folder is the only place to look.
+
+    Raises:
+        ConfigError: there is none; every place that was searched is named.
+    """
+    for name in ("REVETL_PROFILES_DIR", "DBT_ENGINE_PROFILES_DIR", "DBT_PROFILES_DIR"):
+        if profiles_dir is None and environ.get(name):
+            profiles_dir = Path(environ[name])
+    if profiles_dir is not None:
+        places = [profiles_dir]
+    else:
+        home = environ.get("HOME") or str(Path.home())
+        places = [cwd, root, Path(home) / ".dbt"]
+    for place in places:
+        if (place / "profiles.yml").is_file():
+            return place / "profiles.yml"
+    searched = ", ".join(dict.fromkeys(str(place) for place in places))
+    raise ConfigError(
+        f"no profiles.yml was found in: {searched}",
+        hint="revetl init writes one; or give its folder with --profiles-dir", code="RV020",
+    )  # fmt: skip
+
+
+def load_profile(
+    path: Path, profile: str, target: str | None, environ: Mapping[str, str], problems: list[ConfigError]
+) -> Profile | None:
+    """One target of one profile; problems are added to `problems`, and None is given if it cannot be used."""
+    try:
+        document = read(path, path.name)
+        return _Reader(path, environ, problems).profile(document, profile, target)
+    except ConfigError as problem:
+        problems.append(problem)
+        return None
+
+
+class _Reader:
+    def __init__(self, path: Path, environ: Mapping[str, str], problems: list[ConfigError]) -> None:
+        self.path = path
+        self.environ = environ
+        self.problems = problems
+        self.warnings: list[str] = []
+
+    def bad(self, message: str, node: Node | None, hint: str = "", code: str = "RV021") -> None:
+        where = node.where if node is not None else Where(file=self.path.name)
+        self.problems.append(ConfigError(message, hint=hint, where=where, code=code))
+
+    def profile(self, document: Node | None, name: str, target: str | None) -> Profile | None:
+        before = len(self.problems)
+        profiles = document.value if document is not None and isinstance(document.value, dict) else {}
+        entry = profiles.get(name)
+        if entry is None or not isinstance(entry[1].value, dict):
+            self.bad(f"there is no profile {name!r}{_near(name, profiles)}", document,
+                     hint=f"it has: {', '.join(k for k in profiles if k != 'config') or 'no profiles'}")  # fmt: skip
+            return None
+        node = entry[1]
+        wanted = target or self.environ.get("REVETL_TARGET") or self.environ.get("DBT_TARGET")
+        if not wanted:
+            given = node.get("target")
+            wanted = str(self.render(given, "target")) if given is not None else "default"
+        outputs = node.get("outputs")
+        found = outputs.get(wanted) if outputs is not None else None
+        if found is None or not isinstance(found.value, dict):
+            there = list(outputs.value) if outputs is not None and isinstance(outputs.value, dict) else []
+            self.bad(f"profile {name!r} has no target {wanted!r}{_near(wanted, there)}", outputs or node,
+                     hint=f"it has: {', '.join(there) or 'none'}; choose one with --target", code="RV022")  # fmt: skip
+            return None
+        made = self.target(found, wanted, name)
+        destination = self.destination(node, found, wanted)
+        if len(self.problems) > before or made is None or destination is None:
+            return None
+        return Profile(target=made, destination=destination, warnings=tuple(self.warnings))
+
+    # --- outputs -------------------------------------------------------------------------------------------------
+
+    def target(self, node: Node, name: str, profile: str) -> Target | None:
+        values: dict[str, Any] = {}
+        kind_node = node.get("type")
+        kind = str(self.render(kind_node, "type")) if kind_node is not None else ""
+        if kind not in KNOWN_TYPES:
+            self.bad(f"target {name!r} has no known `type`{_near(kind, KNOWN_TYPES)}", kind_node or node,
+                     hint=f"known: {', '.join(KNOWN_TYPES)}", code="RV023")  # fmt: skip
+            return None
+        for key, value in node.items():
+            main = ALIASES.get(kind, {}).get(key.value, key.value)
+            values[main] = self.render(value, key.value)
+            known = FIELDS.get(kind)
+            if known is not None and main not in known | OWN_KEYS:
+                self.warnings.append(f"{key.where}: {key.value!r} is not a field of {kind}{_near(key.value, known)}")
+        for need in REQUIRED.get(kind, ()):
+            if values.get(need) in {None, ""}:
+                self.bad(f"target {name!r} ({kind}) needs {need!r}", node, code="RV024")
+        return Target(
+            name=name, type=kind, profile_name=profile, schema=str(values.get("schema") or "main"),
+            database=str(values.get("dbname") or values.get("database") or ""), threads=int(values.get("threads") or 1),
+            fields=values, profiles_path=self.path, state_schema=str(values.get("state_schema") or ""), where=node.where,
+        )  # fmt: skip
+
+    # --- destinations --------------------------------------------------------------------------------------------
+
+    def destination(self, profile: Node, output: Node, target: str) -> Destination | None:
+        chosen = output.get("destination")
+        name = str(self.render(chosen, "destination")) if chosen is not None else target
+        group = profile.get("destinations")
+        node = group.get(name) if group is not None else None
+        if node is None or not isinstance(node.value, dict):
+            there = list(group.value) if group is not None and isinstance(group.value, dict) else []
+            self.bad(
+                f"target {target!r} needs a destination {name!r}{_near(name, there)}", chosen or group or output,
+                hint="add `destinations:` beside `outputs:`, e.g. `destinations: {" + name + ": {type: sandbox}}`, "
+                "or name one with `destination:` in the output", code="RV025",
+            )  # fmt: skip
+            return None
+        values: dict[str, Any] = {}
+        for key, value in node.items():
+            if key.value not in DESTINATION_KEYS:
+                self.bad(f"unknown key {key.value!r} of a destination{_near(key.value, DESTINATION_KEYS)}", key,
+                         hint=f"known: {', '.join(sorted(DESTINATION_KEYS))}", code="RV010")  # fmt: skip
+            else:
+                values[key.value] = self.render(value, key.value)
+        kind = values.get("type")
+        if kind not in {"sandbox", "customerio"}:
+            self.bad("a destination's `type` is `sandbox` or `customerio`", node.get("type") or node, code="RV023")
+            return None
+        if kind == "customerio":
+            for need in ("site_id", "api_key"):
+                if not values.get(need):
+                    self.bad(f"destination {name!r} needs {need!r}", node, code="RV024",
+                             hint=f"{need}: \"{{{{ env_var('CIO_{need.upper()}') }}}}\"")  # fmt: skip
+            if values.get("region", "us") not in {"us", "eu"}:
+                self.bad("`region` is `us` or `eu`", node.get("region"), code="RV011")
+        settings = {k: self.setting(node, k, values[k]) for k in SETTINGS if k in values}
+        return Destination(
+            name=name, type=str(kind), region=str(values.get("region") or "us"), site_id=_secret(values.get("site_id")),
+            api_key=_secret(values.get("api_key")), app_api_key=_secret(values.get("app_api_key")),
+            path=str(values.get("path") or f"target/{name}-sandbox.db"), url=str(values.get("url") or ""),
+            ca_file=str(values.get("ca_file") or ""), settings=settings, where=node.where,
+        )  # fmt: skip
+
+    def setting(self, node: Node, name: str, value: Any) -> Any:  # noqa: ANN401 checked here
+        kind = SETTINGS[name]
+        try:
+            if kind is bool and not isinstance(value, bool):
+                raise ValueError
+            made = kind(value)
+        except (TypeError, ValueError):
+            made = kind(0)
+        if kind is not bool and made <= 0:
+            self.bad(f"{name!r} must be a number above 0", node.get(name), code="RV011")
+        return made
+
+    # --- values --------------------------------------------------------------------------------------------------
+
+    def render(self, node: Node, key: str) -> Any:  # noqa: ANN401 any YAML value
+        """A value with its Jinja rendered; secrets wrapped."""
+        if isinstance(node.value, dict):
+            return {name: self.render(value, name) for name, (_, value) in node.value.items()}
+        if isinstance(node.value, list):
+            return [self.render(item, key) for item in node.value]
+        secret = key in SECRET_KEYS
+        if secret and node.value not in {None, ""} and "env_var" not in node.raw:
+            self.bad(f"{key!r} is written in the file; a secret comes from the environment", node, code="RV026",
+                     hint=f"{key}: \"{{{{ env_var('{_example(key)}') }}}}\"")  # fmt: skip
+            return Secret("")
+        if not isinstance(node.value, str) or "{" not in node.value:
+            return Secret(str(node.value)) if secret and node.value else node.value
+        try:
+            made = rendered(node.value, self.environ)
+        except MissingVariable as missing:
+            self.bad(f"the environment variable {missing.name} is not set, and {key!r} needs it", node, code="RV027",
+                     hint=f"export {missing.name}=…, or give a default: env_var('{missing.name}', '…')")  # fmt: skip
+            return Secret("") if secret else ""
+        except Exception as error:  # noqa: BLE001 whatever a template can raise; its text may hold a value
+            self.bad(f"{key!r} cannot be rendered ({type(error).__name__})", node, code="RV028")
+            return Secret("") if secret else ""
+        return Secret(str(made)) if secret else made
+
+
+class MissingVariable(Exception):
+    """An environment variable without a value or default."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def rendered(text: str, environ: Mapping[str, str]) -> Any:  # noqa: ANN401 native types
+    """A profile's value with `env_var` and its filters, as dbt renders it: natively typed by filter only."""
+    from jinja2 import StrictUndefined  # noqa: PLC0415 only where a value has Jinja
+    from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415
+
+    made: list[Any] = []
+
+    def env_var(name: str, default: str | None = None) -> str:
+        if name in environ:
+            return environ[name]
+        if default is None:
+            raise MissingVariable(name)
+        return str(default)
+
+    def keep(value: Any) -> Any:  # noqa: ANN401 a filter's value
+        made.append(value)
+        return value
+
+    environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    environment.filters.update(
+        as_number=lambda v: keep(float(v) if "." in str(v) else int(v)), as_bool=lambda v: keep(_boolean(v)),
+        as_native=lambda v: keep(_native(v)), as_text=str, int=lambda v: keep(int(v)),
+    )  # fmt: skip
+    out = environment.from_string(text).render(env_var=env_var)
+    return made[0] if len(made) == 1 and out == str(made[0]) else out
+
+
+def _boolean(value: Any) -> bool:  # noqa: ANN401 a filter's value
+    text = str(value).strip().lower()
+    if text not in {"true", "false", "1", "0"}:
+        raise ValueError
+    return text in {"true", "1"}
+
+
+def _native(value: Any) -> Any:  # noqa: ANN401 a filter's value
+    from ast import literal_eval  # noqa: PLC0415
+
+    try:
+        return literal_eval(str(value))
+    except (ValueError, SyntaxError):
+        return value
+
+
+def _secret(value: Any) -> Secret | None:  # noqa: ANN401 a rendered value
+    return value if isinstance(value, Secret) else None
+
+
+def _example(key: str) -> str:
+    return {"site_id": "CIO_SITE_ID", "api_key": "CIO_TRACK_API_KEY", "app_api_key": "CIO_APP_API_KEY"}.get(
+        key, f"DBT_ENV_SECRET_{key.upper()}"
+    )
+
+
+def _near(name: str, known: Sequence[str] | Mapping[str, Any] | set[str] | frozenset[str]) -> str:
+    found = difflib.get_close_matches(str(name), list(known), n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
