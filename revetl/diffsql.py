@@ -283,10 +283,13 @@ def person_changes(
     values: list[Any] = []
     changed: list[Any] = []
     stale: list[Any] = []
-    for field, name in zip(sync.fields, names, strict=True):
+    for field, name, canonical in zip(sync.fields, names, shape.canonical, strict=True):
         new = m.c[name]
         usable = known.has_state and field.name in known.usable
         old: Any = t.c[name] if usable else None
+        if usable and canonical.scale is not None:
+            # engines would bring two scales to the smaller one, and round without a word
+            old = sa.cast(old, canonical.type)
         keeps = field.on_null is not OnNull.CLEAR
         same = [n for n, fields in known.contracts.items() if fields.get(field.name) == digests[field.name]]
         news = [n for n, fields in known.contracts.items() if field.name not in fields]

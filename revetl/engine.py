@@ -328,6 +328,7 @@ class Engine:
             stream.read()
         except (ContractBroken, StateDamaged) as error:
             return SyncDiff(sync=sync, counts=Counts(), problems=(error,))
+        shape = stream.fitted(shape)
         known, _ = stream.known(shape)
         first_run = not stream.control.initialised
         asked = self._options(options, baseline=first_run and sync.initial is Initial.BASELINE)
@@ -527,6 +528,10 @@ class _Run:
         finally:
             if self.destination is not None:
                 self.destination.close()
+        try:
+            self._release_workspace()
+        except RevetlError as problem:
+            error = error or problem
         for compiled in syncs:
             results.setdefault(compiled.sync.name, SyncResult(sync=compiled.sync, status="skipped"))
         stats = self.delivery.stats if self.delivery else None
@@ -609,9 +614,11 @@ class _Run:
             if left := stream.left_over():
                 self.observer.note(f"{sync.name}: settling what run {left.fence} left")
                 stream.fold(lease, left, hwm=stream.control.hwm)
+                stream.read()  # the state has other rows now
             stream.drop_plans(keep=lease.fence)
             engine.catalog = stream.catalog
             first_run = not stream.control.initialised
+            shape = stream.fitted(shape)
             known, contracts = stream.known(shape)
             asked = engine._options(self.options, baseline=first_run and sync.initial is Initial.BASELINE)
             select = engine._changes(compiled, shape, stream, known, asked, planned_people=False)
@@ -849,8 +856,8 @@ class _Run:
 
     def _release_workspace(self) -> None:
         if self.workspace is not None and self.workspace_lease is not None:
-            self.workspace.release(self.workspace_lease, success=True)
-            self.workspace_lease = None
+            lease, self.workspace_lease = self.workspace_lease, None
+            self.workspace.release(lease, success=True)
 
     # --- the end of a stream -----------------------------------------------------------------------------------
 

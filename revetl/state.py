@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from revetl.destination import Refusal
-from revetl.dialects import Canonical, Column, CreateTableAs, Dialect, Kind, Merge, family_of
+from revetl.dialects import MAX_DECIMAL_DIGITS, Canonical, Column, CreateTableAs, Dialect, Kind, Merge, family_of
 from revetl.diffsql import SEND_LAST, Known, Shape, row_digest
 from revetl.errors import LeaseHeld, LeaseLost, StateDamaged, WarehouseError
 from revetl.tables import SCHEMA_VERSION, StreamTables, field_column, quoted, runs_table, sync_log_table
@@ -253,6 +253,18 @@ class Stream:
                 f"the state of {control.name!r} was changed from outside: {problem}; nothing was sent",
                 hint="restore it from a backup of the warehouse, or `revetl state reset` to start over with a plan",
             )
+
+    def fitted(self, shape: Shape) -> Shape:
+        """The shape with decimals as wide as the state already keeps them, so that none is ever rounded."""
+        columns = self.catalog.get(self.tables.state.name, {})
+        fitted = []
+        for field, canonical in zip(shape.sync.fields, shape.canonical, strict=True):
+            column = columns.get(field_column(field.name))
+            if canonical.scale is not None and column is not None and (column.scale or 0) > canonical.scale:
+                kind = sa.Numeric(MAX_DECIMAL_DIGITS, column.scale)
+                canonical = replace(canonical, type=kind, scale=column.scale)  # noqa: PLW2901 the wider one
+            fitted.append(canonical)
+        return replace(shape, canonical=tuple(fitted))
 
     def known(self, shape: Shape) -> tuple[Known, str]:
         """What the diff needs to know of the state, and the contracts' JSON including today's contract."""
