@@ -3,8 +3,7 @@
 `build` makes the raw tables of a shop in a DuckDB file (schema `raw`); `advance` lets time pass in it. Names come
 from small lists, e-mail addresses end in example.com. What a real shop gets wrong is here on purpose: guests, one
 address in several spellings on several accounts, an address that changes hands, carts that are never bought,
-partial refunds, refunds that arrive before their order, rows that arrive late, an order edited after the fact,
-an account deleted on request.
+partial refunds, refunds that arrive before their order, rows that arrive late, an order edited after the fact.
 
     python -m revetl.sample build target/shop.duckdb
     python -m revetl.sample advance target/shop.duckdb --hours 24
@@ -74,9 +73,10 @@ def build(path: str | Path, *, seed: int = 7, customers: int = 2_000, now: datet
     Args:
         seed: the same seed, size and `now` give the same shop.
         customers: accounts; about as many orders and three times as many product views come with them.
-        now: the shop's present; its last days lie just before it.
+        now: the shop's present; its last days lie just before it. Two days ago unless given, so that it can be
+            advanced twice without reaching the future.
     """
-    at = (now or datetime.now(UTC)).replace(microsecond=0)
+    at = (now or datetime.now(UTC) - timedelta(days=2)).replace(microsecond=0)
     shop = _Shop(random.Random(seed))  # noqa: S311 sample data
     for _ in range(customers):
         _account(shop, at, at - timedelta(days=shop.rng.uniform(0.02, 700)))
@@ -94,9 +94,10 @@ def build(path: str | Path, *, seed: int = 7, customers: int = 2_000, now: datet
 
 
 def advance(path: str | Path, *, seed: int | None = None, hours: float = 24) -> dict[str, int]:
-    """Let time pass in a shop: new accounts, visits and orders, changed accounts, one deletion; rows by table.
+    """Let time pass in a shop: new accounts, visits, orders and refunds, changed accounts; rows by table.
 
     Args:
+        hours: at most up to the present.
         seed: of the changes; by default the shop's own and the number of times it was advanced.
     """
     import duckdb  # noqa: PLC0415 the engine is loaded by the commands that use it
@@ -107,7 +108,7 @@ def advance(path: str | Path, *, seed: int | None = None, hours: float = 24) -> 
         first, day, was = int(found[0]), int(found[1]) + 1, found[2]
         shop = _Shop(random.Random(seed if seed is not None else first * 1_000 + day))  # noqa: S311 sample data
         start = was.astimezone(UTC)
-        at = start + timedelta(hours=hours)
+        at = min(start + timedelta(hours=hours), max(start, datetime.now(UTC).replace(microsecond=0)))
         for table, kind in (("customers", "c"), ("orders", "o"), ("carts", "k"), ("refunds", "r"), ("product_views", "v")):
             shop.numbers[kind] = db.execute(f"SELECT count(*) + 100000 * {day} FROM raw.{table}").fetchone()[0]  # type: ignore[index]  # noqa: S608 names of our own
         known = db.execute("SELECT customer_id, country FROM raw.customers ORDER BY customer_id").fetchall()
