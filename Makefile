@@ -1,0 +1,57 @@
+# Every target makes its own environment first; nothing but make and Python 3.11+ has to be there.
+# On a fresh machine:  make demo    a look at revetl, without an account
+#                      make test    the tests
+
+SHELL := /bin/sh
+PY := .venv/bin/python
+# how many processes the tests use; the servers that they start are shared by the tests of one process
+JOBS ?= auto
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-run demo sandbox test soak lint types docs-check bench wheel-check check pins clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup-run:
+	@scripts/setup.sh run
+
+setup: ## the environment with all tools, in .venv
+	@scripts/setup.sh dev
+
+demo: setup-run ## a made-up shop to a Customer.io workspace on this machine (KEEP=1: and leave it running)
+	@$(PY) scripts/demo.py $(if $(KEEP),--keep,) $(ARGS)
+
+sandbox: setup-run ## the page of the workspace that the demo left
+	@$(PY) scripts/demo.py --only-sandbox
+
+test: setup ## all tests but the long ones
+	$(PY) -m pytest -n $(JOBS) -m "not soak" $(ARGS)
+
+soak: setup ## the long tests
+	$(PY) -m pytest -m soak $(ARGS)
+
+lint: setup ## ruff
+	$(PY) -m ruff check .
+
+types: setup ## mypy --strict
+	$(PY) -m mypy
+
+docs-check: setup ## links, commands and YAML of the documentation; import directions; examples
+	$(PY) -m pytest -q tests/test_docs.py tests/test_examples.py tests/test_architecture.py
+
+bench: setup ## rows per CPU second, requests, statements, memory
+	$(PY) -m benchmarks.people $(ARGS)
+
+wheel-check: setup ## build the wheel, install it into an empty environment, run the demo from it
+	@scripts/wheel_check.sh
+
+check: lint types test docs-check wheel-check ## all that CI runs
+
+pins: setup ## write constraints.txt anew from pyproject.toml
+	@scripts/pins.sh
+
+clean: ## remove what was made here, except the environment
+	rm -rf target logs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
