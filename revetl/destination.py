@@ -102,7 +102,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The meaning of one reply (table in `docs/reference/replies.md`).
+    """The meaning of one reply (table in `docs/replies.md`).
 
     Attributes:
         action: what to do with the request.

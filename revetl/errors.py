@@ -23,7 +23,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process says to its orchestrator (`docs/reference/exit-codes.md`)."""
+    """What the process says to its orchestrator (`docs/exit-codes.md`)."""
 
     OK = 0
     ROWS_REFUSED = 1
