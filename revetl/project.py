@@ -135,9 +135,10 @@ def load(  # noqa: PLR0913 dbt's flags
         except ConfigError as problem:
             problems.append(problem)
     reader.cross_check()
-    chosen = _profile(root, here, settings, profiles_dir, profile, target, environ, problems)
+    # a project named by --project-dir comes with its own profiles.yml, whatever lies where one stands
+    chosen = _profile(root, root if project_dir is not None else here, settings, profiles_dir, profile, target, environ, problems)
     if problems or chosen is None:
-        raise ProjectErrors(sorted(problems, key=lambda p: (p.where.file, p.where.line, p.where.column) if p.where else ("", 0, 0)))
+        raise ProjectErrors(sorted(problems, key=_place))
     return Project(
         root=root, name=settings["name"], target=chosen.target, destination=chosen.destination, models=models,
         macros=macros, sources=sources, syncs=reader.syncs, vars={**settings["vars"], **(cli_vars or {})},
@@ -145,6 +146,11 @@ def load(  # noqa: PLR0913 dbt's flags
         state_schema=chosen.target.state_schema or settings["state_schema"] or f"revetl_{chosen.target.name}",
         warnings=chosen.warnings,
     )  # fmt: skip
+
+
+def _place(problem: ConfigError) -> tuple[str, int, int]:
+    where = problem.where or Where(file="")
+    return where.file, where.line, where.column
 
 
 def _profile(  # noqa: PLR0913 what decides which profile counts

@@ -1,0 +1,45 @@
+"""Sync models of a warehouse to Customer.io, so that a crash, a retry or a second run never loses or doubles a row.
+
+The map, from the bottom up (imports go this way only):
+
+    errors, destination, contracts   values that every part speaks
+    project, compiler, selection     YAML, profiles and Jinja → syncs with their SQL
+    dialects, warehouse, tables      the one door to the warehouse
+    diffsql, plan                    what would change, in one statement; counts and guards
+    encode, ids, customerio          rows → operations → batches; replies → verdicts
+    delivery                         rates, retries, deadlines
+    state                            what Customer.io has acknowledged, crash-safe
+    engine                           `diff` and `run`, readable from top to bottom
+    upkeep                           looking at the state, and the changes made to it by hand
+    report, markdown, artifacts      results → text, Markdown, JSON, files
+    console, connect, api, cli       a person's side
+    sandbox                          a Customer.io workspace on this machine; imports nothing of the above
+
+In Python, `load`, `compile`, `diff`, `run` and `retry` do what the commands of these names do. They give values and
+never exit:
+
+    project = revetl.load(project_dir="shop", target="prod")
+    for sync in revetl.diff(project).syncs:
+        print(sync.sync.name, sync.counts.planned)
+    result = revetl.run(project)
+    result.exit_code
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from revetl.api import compile, diff, load, retry, run  # noqa: A004 the command's name
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "compile", "diff", "load", "retry", "run"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 functions of several types
+    """The API is imported when it is used, so that `revetl --help` is quick."""
+    if name in __all__:
+        from revetl import api  # noqa: PLC0415
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'revetl' has no attribute {name!r}")

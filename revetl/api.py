@@ -1,0 +1,755 @@
+"""What the commands do, as functions: they give values, print nothing, and never exit.
+
+    project = load(project_dir="shop", target="prod")
+    diff(project)    → DiffResult: what a run would do now; writes nothing
+    run(project)     → RunResult: deliver, and remember what was acknowledged
+    retry(project)   → RunResult: what the last run left, with its options
+
+They raise `RevetlError` for what keeps them from starting; what a run meets is in its result. SQLAlchemy, the
+engine and the HTTP client are imported by the functions that use them, so that `parse` and `ls` stay quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from revetl import __version__, artifacts
+from revetl.compiler import Compiled, compile_project
+from revetl.compiler import write_compiled as write_compiled_files
+from revetl.errors import ConfigError, RevetlError, WarehouseError, Where
+from revetl.profiles import Secret
+from revetl.project import Project
+from revetl.project import load as load_project
+from revetl.project import schema as sync_schema
+from revetl.report import Heading
+from revetl.selection import select as select_syncs
+
+if TYPE_CHECKING:
+    from revetl.contracts import Sync
+    from revetl.delivery import DeliverySettings
+    from revetl.engine import CompiledSync, Destination, DiffResult, Engine, Observer, RunOptions, RunResult
+    from revetl.plan import Counts
+    from revetl.upkeep import RunRow, StreamHealth
+    from revetl.warehouse import Warehouse
+
+__all__ = ["compile", "diff", "load", "retry", "run"]
+
+# on this machine nobody is served worse by more speed
+SANDBOX_RATES: Mapping[str, float] = {"requests_per_second": 1_000.0, "operations_per_second": 100_000.0}
+RUNS_SHOWN = 5
+ARGS = ("full_refresh", "retry_refused", "backfill", "confirm_deletes", "confirm_changes", "confirm_first_run",
+        "allow_empty", "fail_fast")  # fmt: skip
+
+
+class Silent:
+    """An observer that says nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def planned(self, sync: Sync, counts: Counts) -> None:
+        """Nothing."""
+
+    def progress(self, sync: Sync, done: int, total: int, requests: int) -> None:
+        """Nothing."""
+
+
+# --- the project ---------------------------------------------------------------------------------------------------
+
+
+def load(  # noqa: PLR0913 dbt's flags
+    project_dir: str | Path | None = None, *, profiles_dir: str | Path | None = None, profile: str | None = None,
+    target: str | None = None, variables: str | Mapping[str, Any] | None = None,
+    target_path: str | Path | None = None, environ: Mapping[str, str] | None = None,
+) -> Project:  # fmt: skip
+    """Read a project: its files, and the chosen target of its profile.
+
+    Args:
+        project_dir: the folder; here or the nearest one above unless given.
+        profiles_dir: where profiles.yml is.
+        profile: the profile's name.
+        target: the target's name.
+        variables: for `var()`, as a mapping or as YAML text; they win over the project's.
+        target_path: for artifacts; a relative one starts at the project.
+        environ: instead of `os.environ`.
+
+    Raises:
+        ProjectErrors: with every problem found.
+    """
+    given = parsed_vars(variables) if isinstance(variables, str) else variables
+    found = load_project(
+        Path(project_dir) if project_dir else None, profiles_dir=Path(profiles_dir) if profiles_dir else None,
+        profile=profile or None, target=target or None, cli_vars=given, environ=environ,
+    )  # fmt: skip
+    return replace(found, target_path=found.root / target_path) if target_path else found
+
+
+def parsed_vars(text: str) -> dict[str, Any]:
+    """`--vars` as a mapping.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    import yaml  # noqa: PLC0415 only where it is given
+
+    try:
+        found = yaml.safe_load(text) if text.strip() else {}
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigError("--vars must be a YAML or JSON mapping", hint="--vars '{since: 2026-01-01}'")
+    return {str(name): value for name, value in found.items()}
+
+
+def compile(  # noqa: A001 the command's name
+    project: Project,
+    *,
+    select: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> tuple[CompiledSync, ...]:
+    """The selected syncs with their SQL, in the order of work. Opens no connection.
+
+    Raises:
+        ProjectErrors: with every problem of every model.
+        ConfigError: a selector that means nothing.
+    """
+    compiled = compile_project(project, environ=environ)
+    return tuple(_sync(compiled, name) for name in select_syncs(compiled, tuple(select), tuple(exclude)))
+
+
+def selected(
+    project: Project,
+    *,
+    select: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> tuple[Sync, ...]:
+    """The selected syncs, in the order of work."""
+    compiled = compile_project(project, environ=environ)
+    return tuple(compiled.syncs[name] for name in select_syncs(compiled, tuple(select), tuple(exclude)))
+
+
+def _sync(compiled: Compiled, name: str) -> CompiledSync:
+    from revetl.engine import CompiledSync  # noqa: PLC0415
+
+    def locate(line: int) -> Where | None:
+        return compiled.locate(name, line)
+
+    return CompiledSync(sync=compiled.syncs[name], sql=compiled.sql(name), locate=locate)
+
+
+def heading(project: Project) -> Heading:
+    """Where results of this project come from."""
+    kind = project.destination.type
+    place = f"customerio ({project.destination.region})" if kind == "customerio" else kind
+    return Heading(project=project.name, target=project.target.name, destination=place, version=__version__)
+
+
+def secrets_of(project: Project, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Every secret that this project uses, to be masked wherever text is written."""
+    d = project.destination
+    found = {v.reveal() for v in (*project.target.fields.values(), d.site_id, d.api_key, d.app_api_key)
+             if isinstance(v, Secret)}  # fmt: skip
+    found |= set(artifacts.secret_values(environ))
+    return tuple(
+        sorted((s for s in found if len(s) >= artifacts.SHORTEST_SECRET), key=lambda s: (-len(s), s))
+    )
+
+
+# --- warehouse and destination -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _warehouse(project: Project, command: str, *, read_only: bool) -> Iterator[Warehouse]:
+    from revetl.warehouse import open_warehouse  # noqa: PLC0415
+
+    found = open_warehouse(
+        project.target.type, project.target.fields, root=project.root, read_only=read_only,
+        comment=f"revetl {__version__} {command} project={project.name} target={project.target.name}",
+    )  # fmt: skip
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def delivery_settings(project: Project) -> DeliverySettings:
+    """Rates and patience: the destination's own, else a sandbox's or the careful defaults."""
+    from revetl.delivery import DeliverySettings  # noqa: PLC0415
+
+    given = {
+        name: value for name, value in project.destination.settings.items() if name != "identify_timestamp"
+    }
+    base = SANDBOX_RATES if project.destination.type == "sandbox" else {}
+    return DeliverySettings(**{**base, **given})  # type: ignore[arg-type]  # checked when the profile was read
+
+
+def workspace_file(project: Project) -> Path:
+    """The file of the target's sandbox workspace.
+
+    Raises:
+        ConfigError: the destination is no sandbox on this machine's disk.
+    """
+    d = project.destination
+    if d.type != "sandbox" or d.url:
+        what = "a sandbox at an address of its own" if d.url else "Customer.io itself"
+        raise ConfigError(
+            f"the destination {d.name!r} is {what}",
+            hint="choose a target whose destination is `type: sandbox`",
+        )
+    return project.root / d.path
+
+
+def _connect(
+    project: Project, settings: DeliverySettings, observer: Observer, environ: Mapping[str, str],
+    on_kill: Callable[[Callable[[], None]], None] = lambda _: None,
+) -> Destination:  # fmt: skip
+    from revetl import connect  # noqa: PLC0415
+    from revetl.customerio import TrackSender  # noqa: PLC0415
+
+    d = project.destination
+    if d.type == "customerio" or d.url:
+        return TrackSender(
+            site_id=d.site_id.reveal() if d.site_id else "", api_key=d.api_key.reveal() if d.api_key else "",
+            region=d.region, base_url=d.url, ca_file=d.ca_file, concurrency=settings.concurrency, version=__version__,
+        )  # fmt: skip
+    found: Destination = connect.to_sandbox(
+        workspace_file(project), concurrency=settings.concurrency, version=__version__, environ=environ,
+        note=observer.note, on_kill=on_kill,
+    )  # fmt: skip
+    return found
+
+
+# --- diff and run --------------------------------------------------------------------------------------------------
+
+
+def _engine(project: Project, compiled: Compiled, warehouse: Warehouse, observer: Observer) -> Engine:
+    from revetl.delivery import RealClock  # noqa: PLC0415
+    from revetl.engine import Engine  # noqa: PLC0415
+
+    people = {name: _sync(compiled, name) for name in compiled.order if compiled.syncs[name].is_person}
+    return Engine(
+        warehouse,
+        schema=project.state_schema,
+        people=people,
+        clock=RealClock(),
+        observer=observer,
+        version=__version__,
+    )
+
+
+def diff(  # noqa: PLR0913 the command's options
+    project: Project, *, select: Sequence[str] = (), exclude: Sequence[str] = (), options: RunOptions | None = None,
+    show: int = 0, observer: Observer | None = None, environ: Mapping[str, str] | None = None,
+) -> DiffResult:  # fmt: skip
+    """What a run would do now; reads the warehouse, writes nothing, and reaches no destination.
+
+    Args:
+        project: from `load`.
+        select: selectors of syncs; all of them unless given.
+        exclude: selectors of syncs to leave out.
+        options: as for the run.
+        show: how many changes of each sync to read with their values.
+        observer: is told what happens.
+        environ: instead of `os.environ`.
+
+    Raises:
+        ConfigError, WarehouseError: nothing could be compared.
+    """
+    from revetl.engine import RunOptions  # noqa: PLC0415
+
+    compiled = compile_project(project, environ=environ)
+    names = select_syncs(compiled, tuple(select), tuple(exclude))
+    with _warehouse(project, "diff", read_only=True) as warehouse:
+        engine = _engine(project, compiled, warehouse, observer or Silent())
+        syncs = [_sync(compiled, name) for name in names]
+        return engine.diff(syncs, options or RunOptions(), settings=delivery_settings(project), show=show)
+
+
+def run(  # noqa: PLR0913 the command's options
+    project: Project, *, select: Sequence[str] = (), exclude: Sequence[str] = (), options: RunOptions | None = None,
+    observer: Observer | None = None, stopping: Callable[[Callable[[RevetlError], None]], None] = lambda _: None,
+    on_kill: Callable[[Callable[[], None]], None] = lambda _: None, environ: Mapping[str, str] | None = None,
+) -> RunResult:  # fmt: skip
+    """Plan and deliver the selected syncs.
+
+    Args:
+        project: from `load`.
+        select: selectors of syncs; all of them unless given.
+        exclude: selectors of syncs to leave out.
+        options: what was asked and confirmed.
+        observer: is told what happens.
+        stopping: is given a function that ends the run cleanly, for a signal's handler.
+        on_kill: is given what must be done if the process ends at once.
+        environ: instead of `os.environ`.
+
+    Raises:
+        ConfigError: nothing was started.
+        WarehouseError: a model that is a view or a table could not be built; nothing was sent.
+    """
+    from revetl.engine import RunOptions  # noqa: PLC0415
+
+    environ = os.environ if environ is None else environ
+    watcher = observer or Silent()
+    compiled = compile_project(project, environ=environ)
+    names = select_syncs(compiled, tuple(select), tuple(exclude))
+    settings = delivery_settings(project)
+    with _warehouse(project, "run", read_only=False) as warehouse:
+        _build(project, compiled, names, warehouse, watcher)
+        return _engine(project, compiled, warehouse, watcher).run(
+            [_sync(compiled, name) for name in names], options or RunOptions(),
+            connect=lambda: _connect(project, settings, watcher, environ, on_kill), settings=settings,
+            rng=random.Random(os.urandom(16)),  # noqa: S311 jitter and run ids, no secrets
+            owner=f"{socket.gethostname()}/{os.getpid()}/{int(time.time())}", stopping=stopping,
+            identify_timestamp=bool(project.destination.settings.get("identify_timestamp", False)),
+        )  # fmt: skip
+
+
+def _build(
+    project: Project, compiled: Compiled, names: Sequence[str], warehouse: Warehouse, observer: Observer
+) -> None:
+    """Make the views and tables that the selected syncs read, in their order; each replaces the old one whole."""
+    import sqlalchemy as sa  # noqa: PLC0415
+
+    needed: set[str] = set()
+    front = {f"sync.{name}" for name in names}
+    while front:
+        needed |= front
+        front = {parent for node in front for parent in compiled.parents.get(node, ())} - needed
+    for build in compiled.builds:
+        if f"model.{build.name}" not in needed:
+            continue
+        kind = build.materialized.upper()
+        observer.note(f"building {build.materialized} {build.name}")
+        text = build.sql.replace(":", r"\:")
+        try:
+            with warehouse.transaction():
+                if kind == "TABLE":
+                    warehouse.execute(sa.text(f"DROP TABLE IF EXISTS {build.relation}"))
+                replaced = "CREATE OR REPLACE VIEW" if kind == "VIEW" else "CREATE TABLE"
+                warehouse.execute(sa.text(f"{replaced} {build.relation} AS\n{text}"))
+        except WarehouseError as problem:
+            raise ConfigError(
+                f"the {build.materialized} of model {build.name!r} cannot be built: {problem.message}",
+                hint=f"revetl compile writes its SQL to {project.target_path}/compiled",
+                where=Where(file=project.models[build.name].path), code="RV221",
+            ) from None  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastRun:
+    """What the last run left, and the options that it had."""
+
+    names: tuple[str, ...]
+    args: Mapping[str, Any]
+
+
+def last_run(project: Project) -> LastRun:
+    """Read target/run_results.json.
+
+    Raises:
+        ConfigError: nothing was run yet, or a masked secret stands among its variables.
+    """
+    document = artifacts.read_run_results(project.target_path / "run_results.json")
+    return LastRun(names=artifacts.failed_syncs(document), args=dict(document.get("args") or {}))
+
+
+def run_options(asked: Mapping[str, Any]) -> RunOptions:
+    """Options of the command line, or of an earlier run's `args`, as the engine's."""
+    from revetl.engine import RunOptions  # noqa: PLC0415
+    from revetl.plan import Confirmations  # noqa: PLC0415
+
+    return RunOptions(
+        full_refresh=bool(asked.get("full_refresh")), retry_refused=bool(asked.get("retry_refused")),
+        backfill=bool(asked.get("backfill")), fail_fast=bool(asked.get("fail_fast")),
+        confirmed=Confirmations(
+            deletes=asked.get("confirm_deletes"), changes=asked.get("confirm_changes"),
+            first_run=asked.get("confirm_first_run"), empty=bool(asked.get("allow_empty")),
+        ),
+    )  # fmt: skip
+
+
+def retry(project: Project, **surroundings: Any) -> RunResult:
+    """Run again the failed, skipped and partial syncs of the last run, with its options.
+
+    Args:
+        project: from `load`; its target counts, not the last run's.
+        **surroundings: as for `run`.
+
+    Raises:
+        ConfigError: nothing was run yet, or nothing is left to do.
+    """
+    last = last_run(project)
+    if not last.names:
+        raise ConfigError("the last run left nothing to do", hint="revetl run")
+    select = [f"sync:{name}" for name in last.names]
+    return run(project, select=select, options=run_options(last.args), **surroundings)
+
+
+# --- artifacts -----------------------------------------------------------------------------------------------------
+
+
+def write_run(
+    project: Project,
+    result: RunResult,
+    *,
+    args: Mapping[str, Any],
+    invocation_id: str,
+    environ: Mapping[str, str],
+) -> Path:
+    """Write target/run_results.json; what it says of the arguments is enough for `retry`."""
+    head = artifacts.metadata(
+        artifacts.RUN_RESULTS,
+        heading(project),
+        invocation_id=invocation_id,
+        now=datetime.now(UTC),
+        environ=environ,
+    )
+    document = artifacts.run_results(
+        result, heading(project), head=head, args=args, secrets=secrets_of(project, environ)
+    )
+    path = project.target_path / "run_results.json"
+    artifacts.write_json(path, document)
+    return path
+
+
+def write_manifest(project: Project, *, invocation_id: str, environ: Mapping[str, str]) -> Compiled:
+    """Compile everything and write target/manifest.json."""
+    compiled = compile_project(project, environ=environ)
+    head = artifacts.metadata(
+        artifacts.MANIFEST,
+        heading(project),
+        invocation_id=invocation_id,
+        now=datetime.now(UTC),
+        environ=environ,
+    )
+    document = artifacts.manifest(project, compiled, head=head)
+    artifacts.write_json(
+        project.target_path / "manifest.json", artifacts.scrubbed(document, secrets_of(project, environ))
+    )
+    return compiled
+
+
+def write_compiled(
+    project: Project,
+    *,
+    select: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Iterator[tuple[Path, str]]:
+    """Write target/compiled; gives the file and the SQL of each selected sync."""
+    compiled = compile_project(project, environ=environ)
+    names = select_syncs(compiled, tuple(select), tuple(exclude))
+    write_compiled_files(compiled, project)
+    for name in names:
+        yield project.target_path / "compiled" / project.name / "syncs" / f"{name}.sql", compiled.sql(name)
+
+
+def schema() -> str:
+    """The JSON Schema of syncs/*.yml."""
+    return json.dumps(sync_schema(), indent=2)
+
+
+# --- looking, and changing by hand ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The health of the selected streams, of the workspace's row, and the last runs."""
+
+    schema: str
+    streams: tuple[StreamHealth, ...]
+    workspace: StreamHealth
+    runs: tuple[RunRow, ...]
+
+
+def status(project: Project, *, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> Status:
+    """What the warehouse knows of the selected syncs; read-only."""
+    from revetl import upkeep  # noqa: PLC0415
+
+    names = [(sync.name, sync.uid) for sync in selected(project, select=select, exclude=exclude)]
+    schema = project.state_schema
+    with _warehouse(project, "status", read_only=True) as warehouse:
+        *streams, workspace = upkeep.health(warehouse, schema, [*names, ("the workspace", upkeep.WORKSPACE)])
+        runs = upkeep.recent_runs(warehouse, schema, RUNS_SHOWN)
+    return Status(schema=schema, streams=tuple(streams), workspace=workspace, runs=runs)
+
+
+class Upkeep:
+    """Changes of the selected streams by hand; see `upkeep.py` for what each means and refuses."""
+
+    def __init__(self, warehouse: Warehouse, schema: str, syncs: Sequence[Sync]) -> None:
+        self._warehouse = warehouse
+        self._schema = schema
+        self._syncs = tuple(syncs)
+
+    def known(self) -> list[tuple[Sync, StreamHealth]]:
+        """The streams that have a state."""
+        from revetl import upkeep  # noqa: PLC0415
+
+        found = upkeep.health(self._warehouse, self._schema, [(s.name, s.uid) for s in self._syncs])
+        return [
+            (sync, health)
+            for sync, health in zip(self._syncs, found, strict=True)
+            if health.exists or health.damaged
+        ]
+
+    def reset(self) -> Iterator[str]:
+        """Drop the tables of each; names as they are done."""
+        from revetl import upkeep  # noqa: PLC0415
+
+        for sync, _ in self.known():
+            upkeep.reset(self._warehouse, self._schema, sync.name, sync.uid)
+            yield sync.name
+
+    def held(self) -> list[StreamHealth]:
+        """The streams whose lease is taken, and the workspace's row where it is."""
+        from revetl import upkeep  # noqa: PLC0415
+
+        workspace = upkeep.health(self._warehouse, self._schema, [("the workspace", upkeep.WORKSPACE)])
+        return [health for health in (*(health for _, health in self.known()), *workspace) if health.owner]
+
+    def unlock(self) -> Iterator[tuple[str, float]]:
+        """Clear each lease; with the seconds that the next run waits."""
+        from revetl import upkeep  # noqa: PLC0415
+
+        for _, health in self.known():
+            if health.owner:
+                yield health.name, upkeep.unlock(self._warehouse, self._schema, health.name, health.uid)
+        # a run that died while it gave its streams back holds this row only
+        for health in self.held():
+            if health.uid == upkeep.WORKSPACE:
+                upkeep.unlock(self._warehouse, self._schema, health.name, upkeep.WORKSPACE)
+
+    def accept_key(self) -> Iterator[str]:
+        """Forget the type of each key column."""
+        from revetl import upkeep  # noqa: PLC0415
+
+        for sync, _ in self.known():
+            upkeep.accept_key(self._warehouse, self._schema, sync.name, sync.uid)
+            yield sync.name
+
+    def release(self) -> Iterator[tuple[str, int]]:
+        """Release the held rows of each that has some; with their number."""
+        from revetl import upkeep  # noqa: PLC0415
+
+        for sync, health in self.known():
+            if any(group.outcome == "held" for group in health.open):
+                yield sync.name, upkeep.release_held(self._warehouse, self._schema, sync.name, sync.uid)
+
+
+@contextmanager
+def hands_on(
+    project: Project, *, select: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> Iterator[Upkeep]:
+    """Changes by hand to the selected streams."""
+    syncs = selected(project, select=select, exclude=exclude)
+    with _warehouse(project, "state", read_only=False) as warehouse:
+        yield Upkeep(warehouse, project.state_schema, syncs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that a run needs; `ok` is None for a plain fact."""
+
+    name: str
+    text: str
+    ok: bool | None = None
+    hint: str = ""
+
+
+def checks(project: Project, environ: Mapping[str, str]) -> Iterator[Check]:
+    """Everything that a run needs, tried without sending or keeping anything."""
+    t, d = project.target, project.destination
+    yield Check(name="project", text=f"{project.name} in {project.root}")
+    yield Check(name="profiles.yml", text=str(t.profiles_path))
+    shown = {k: "*****" if isinstance(v, Secret) else v for k, v in t.fields.items() if k != "type"}
+    yield Check(
+        name=f"target {t.name}", text=f"{t.type}: " + ", ".join(f"{k}={v}" for k, v in sorted(shown.items()))
+    )
+    yield Check(name="state schema", text=project.state_schema)
+    place = f"region {d.region}" if d.type == "customerio" else d.url or d.path
+    yield Check(name=f"destination {d.name}", text=f"{d.type}, {place}")
+    yield _tried(
+        "syncs and models",
+        lambda: f"{len(compile(project, environ=environ))} syncs, {len(project.models)} models",
+    )
+    connection = _tried("warehouse", lambda: _try_warehouse(project))
+    yield connection
+    if connection.ok:
+        yield _tried("right to write the state", lambda: _try_state(project))
+    yield _tried(
+        "customer.io" if d.type == "customerio" else "sandbox", lambda: _try_destination(project, environ)
+    )
+
+
+def _tried(name: str, action: Callable[[], str]) -> Check:
+    try:
+        return Check(name=name, text=action(), ok=True)
+    except RevetlError as problem:
+        return Check(name=name, text=str(problem).split("\n  →", 1)[0], ok=False, hint=problem.hint)
+
+
+def _try_warehouse(project: Project) -> str:
+    import sqlalchemy as sa  # noqa: PLC0415
+
+    with _warehouse(project, "debug", read_only=True) as warehouse:
+        warehouse.fetch(sa.select(sa.literal(1)))
+    return "a query was answered"
+
+
+def _try_state(project: Project) -> str:
+    """Make the schema and a table in a transaction that is rolled back."""
+    import sqlalchemy as sa  # noqa: PLC0415
+
+    preparer = sa.sql.quoted_name(project.state_schema, quote=True)
+    table = sa.Table("revetl_debug", sa.MetaData(), sa.Column("a", sa.BigInteger), schema=preparer)
+    with _warehouse(project, "debug", read_only=False) as warehouse:
+        warehouse.execute(sa.text("BEGIN"))
+        try:
+            warehouse.execute(sa.schema.CreateSchema(preparer, if_not_exists=True))
+            warehouse.execute(sa.schema.CreateTable(table))
+        finally:
+            warehouse.execute(sa.text("ROLLBACK"))
+    return "tried and rolled back"
+
+
+def _try_destination(project: Project, environ: Mapping[str, str]) -> str:
+    found = _connect(project, delivery_settings(project), Silent(), environ)
+    try:
+        return f"the credentials are accepted; workspace {found.workspace_id()}"
+    finally:
+        found.close()
+
+
+# --- the sandbox ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxCommand:
+    """The process that serves a workspace."""
+
+    argv: tuple[str, ...]
+    environ: Mapping[str, str]
+
+
+def sandbox_command(
+    project: Project, *, options: Sequence[str], environ: Mapping[str, str]
+) -> SandboxCommand:
+    """The command that serves the target's workspace in the foreground.
+
+    Raises:
+        ConfigError: the target has no workspace on this machine, or it is served already.
+    """
+    from revetl import connect  # noqa: PLC0415
+
+    db = workspace_file(project)
+    found = connect.running(db)
+    if found is not None:
+        raise ConfigError(
+            f"this workspace is served already: {found.url}/", hint="open that page, or stop the other one"
+        )
+    db.parent.mkdir(parents=True, exist_ok=True)
+    argv = connect.command(db, info=connect.info_file(db), options=options)
+    return SandboxCommand(argv=tuple(argv), environ=connect.environment(environ))
+
+
+# --- a new project -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What `init` did.
+
+    Attributes:
+        written: files that are new, relative to the folder.
+        kept: files that were there already and were not touched.
+        tables: rows of the sample by table; empty where the file was there already.
+    """
+
+    folder: Path
+    written: tuple[str, ...]
+    kept: tuple[str, ...]
+    tables: Mapping[str, int]
+
+
+def init(directory: str | Path, *, environ: Mapping[str, str] | None = None) -> Made:
+    """Make a project whose first run needs no account; no file that exists is touched.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    folder = Path(directory).resolve()
+    template = resources.files("revetl").joinpath("templates").joinpath("init")
+    written: list[str] = []
+    kept: list[str] = []
+    for name, text in sorted(_template_files(template, "")):
+        if (folder / name).exists():
+            kept.append(name)
+            continue
+        # a uid names the stream's tables for ever, so no two projects share one
+        text = re.sub(r"^(\s*(?:- )?uid:).*$", lambda m: f"{m[1]} {_new_uid()}", text, flags=re.MULTILINE)
+        artifacts.write_text(folder / name, text)
+        written.append(name)
+    project = load(folder, environ=environ)
+    tables: Mapping[str, int] = {}
+    if project.target.type == "duckdb" and not _sample_file(project).exists():
+        tables = sample(project, advance=False)
+    return Made(folder=folder, written=tuple(written), kept=tuple(kept), tables=tables)
+
+
+def _template_files(folder: Traversable, above: str) -> Iterator[tuple[str, str]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            if entry.name != "__pycache__":
+                yield from _template_files(entry, f"{above}{entry.name}/")
+        else:
+            # a leading dot is easily lost on the way into a package
+            name = re.sub(r"^dot[_.]", ".", entry.name)
+            yield above + name, entry.read_text(encoding="utf-8")
+
+
+def _new_uid() -> str:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return secrets.choice(letters) + "".join(secrets.choice(letters + "0123456789") for _ in range(9))
+
+
+def _sample_file(project: Project) -> Path:
+    if project.target.type != "duckdb":
+        raise ConfigError(
+            f"the sample shop lives in a DuckDB file, and target {project.target.name!r} is {project.target.type}",
+            hint="choose another target with --target",
+        )
+    return project.root / str(project.target.fields.get("path") or "")
+
+
+def sample(project: Project, *, advance: bool, hours: float = 24) -> dict[str, int]:
+    """Make the sample shop in the target's DuckDB file, or let time pass in it; rows by table.
+
+    Raises:
+        ConfigError: the target is no DuckDB file, or there is no shop in it.
+    """
+    from revetl import sample as shop  # noqa: PLC0415 only these commands need it
+
+    path = _sample_file(project)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not advance:
+        return shop.build(path)
+    if not path.exists():
+        raise ConfigError(f"there is no sample shop in {path}", hint="revetl sample build")
+    return shop.advance(path, hours=hours)

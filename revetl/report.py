@@ -1,0 +1,743 @@
+"""Results as text for a terminal and as JSON for programs (Markdown: `markdown.py`). Pure: values in, text out.
+
+Two promises, tested for arbitrary results:
+
+- The table adds up. Both equations of `plan.py` stand in its header, and a row that no term explains would get
+  a column of its own rather than be lost.
+- No key and no value of a row is shown, except masked keys and, only with `--show-values`, the samples.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from revetl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from revetl.contracts import Sync
+    from revetl.engine import DiffResult, Reason, RunResult, Sample, SyncDiff, SyncResult
+    from revetl.errors import RevetlError
+    from revetl.plan import Counts
+    from revetl.upkeep import RunRow, StreamHealth
+
+JSON_VERSION = 1  # of the JSON results; within it keys are only added
+TOP_FIELDS = 12  # attributes shown for each sync in the terminal; the JSON has all of them
+VALUE_WIDTH = 40
+_COLORS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
+STATUS = {"success": ("OK", "green"), "partial": ("PARTIAL", "yellow"), "error": ("ERROR", "red"),
+           "skipped": ("SKIP", "dim")}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """What the terminal can show; `width` in columns."""
+
+    color: bool = False
+    unicode: bool = True
+    width: int = 200
+
+    def paint(self, text: str, color: str) -> str:
+        """The text in a colour, or as it is."""
+        return f"\x1b[{_COLORS[color]}m{text}\x1b[0m" if self.color and text else text
+
+    @property
+    def arrow(self) -> str:
+        """Between what was and what will be; before what to do next."""
+        return "→" if self.unicode else "->"
+
+    @property
+    def times(self) -> str:
+        """Between a number and what it counts."""
+        return "×" if self.unicode else "x"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heading:
+    """Where a result comes from."""
+
+    project: str
+    target: str
+    destination: str = ""
+    version: str = ""
+
+
+def plural(count: int, word: str) -> str:
+    """`1 row`, `1,204 rows`."""
+    return f"{count:,} {word}" + ("" if count == 1 else "s")
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
+    if seconds < 10:  # noqa: PLR2004 below ten seconds a tenth matters
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, name, small, small_name in (
+        (86_400, "d", 3_600, "h"),
+        (3_600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if whole >= size:
+            rest = whole % size // small
+            return f"{whole // size} {name}" + (f" {rest} {small_name}" if rest else "")
+    return f"{whole} s"
+
+
+def seconds_of(text: str) -> float:
+    """`90m`, `2h`, `1d`, `45s` as seconds.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\w*\s*", text)
+    if match is None:
+        raise ConfigError(f"{text!r} is no time", hint="write it as 90m, 2h or 1d")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[match[2]]
+
+
+def json_line(value: Mapping[str, Any]) -> str:
+    """One compact line, so that an orchestrator which keeps only the last line of a task keeps all of it."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
+
+
+# --- the two equations -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """One line of the table.
+
+    Attributes:
+        rows: of the model; the sum of `left`.
+        planned: the sum of `right`, and of created, updated, re-driven and deleted.
+    """
+
+    rows: int
+    left: Mapping[str, int]
+    deleted: int
+    planned: int
+    right: Mapping[str, int]
+
+
+def sums(counts: Counts, right: Mapping[str, int]) -> Sums:
+    """The numbers of one sync; whatever the named terms do not explain stands under `unexplained`."""
+    left = {
+        "unchanged": counts.unchanged, "created": counts.created, "updated": counts.updated,
+        "re-driven": counts.redriven, "skipped": counts.skipped, "bad keys": counts.bad_keys,
+    }  # fmt: skip
+    left["unexplained"] = counts.model_rows - sum(left.values())
+    right = dict(right)
+    right["unexplained"] = counts.planned - sum(right.values())
+    return Sums(
+        rows=counts.model_rows, left=left, deleted=counts.deleted, planned=counts.planned, right=right
+    )
+
+
+def diff_sums(diff: SyncDiff) -> Sums:
+    """The plan of a diff: what would be sent, and what would not."""
+    c = diff.counts
+    here = c.planned - c.refused - c.on_hold - c.waiting
+    first = "to record" if diff.baseline else "to send"
+    return sums(c, {first: here, "refused": c.refused, "held": c.on_hold, "waiting": c.waiting})
+
+
+def run_sums(result: SyncResult) -> Sums:
+    """The outcome of a run."""
+    c = result.counts
+    return sums(c, {"acknowledged": result.acknowledged, "refused": result.refused, "held": c.on_hold,
+                    "waiting": c.waiting, "unsent": result.unsent})  # fmt: skip
+
+
+def _cells(*numbers: int) -> tuple[str, ...]:
+    return tuple(f"{number:,}" for number in numbers)
+
+
+def _column(cells: Sequence[str], pad: Callable[[str, int], str]) -> list[str]:
+    width = max(len(cell) for cell in cells)
+    return [pad(cell, width) for cell in cells]
+
+
+def _joined(rows: Sequence[tuple[str, ...]], between: str) -> list[str]:
+    """Rows of cells as lines, each column aligned to the right."""
+    columns = [_column(column, str.rjust) for column in zip(*rows, strict=True)]
+    return [between.join(cells) for cells in zip(*columns, strict=True)]
+
+
+def _with_head(lines: Sequence[str], style: Style) -> str:
+    return "\n".join([style.paint(lines[0], "dim"), *lines[1:]])
+
+
+def table(lines: Sequence[tuple[str, Sums | None, Sequence[str]]], tail: Sequence[str], style: Style) -> str:
+    """A table whose header is the two equations; terms that are zero everywhere are left out.
+
+    It is one line a sync, or two tables below each other where the terminal is too narrow for that.
+
+    Args:
+        lines: name, numbers (None where there is no plan) and the cells of the `tail` columns.
+        tail: titles of more columns.
+        style: the terminal.
+    """
+    found = [sum_ for _, sum_, _ in lines if sum_ is not None]
+
+    def used(side: str, always: tuple[str, ...]) -> list[str]:
+        names = list(dict.fromkeys(name for sum_ in found for name in getattr(sum_, side)))
+        return [n for n in names if n in always or any(getattr(sum_, side).get(n) for sum_ in found)]
+
+    left = used("left", ("unchanged", "created", "updated"))
+    right = used("right", ("acknowledged", "to send"))
+    erased = any(sum_.deleted for sum_ in found)
+
+    def signed(names: Sequence[str]) -> list[str]:
+        return [("= " if i == 0 else "+ ") + name for i, name in enumerate(names)]
+
+    one = [("rows", *signed(left))]
+    two = [(*(("deleted",) if erased else ()), "planned", *signed(right))]
+    for _, sum_, _ in lines:
+        if sum_ is None:
+            one.append(("-",) * len(one[0]))
+            two.append(("-",) * len(two[0]))
+            continue
+        deleted = (sum_.deleted,) if erased else ()
+        one.append(_cells(sum_.rows, *(sum_.left.get(name, 0) for name in left)))
+        two.append(_cells(*deleted, sum_.planned, *(sum_.right.get(name, 0) for name in right)))
+    names = _column(["sync", *(name for name, _, _ in lines)], str.ljust)
+    first, second = _joined(one, " "), _joined(two, " ")
+    extra = _joined([tuple(tail), *(tuple(cells) for _, _, cells in lines)], "  ")
+    whole = [f"{name}  {a} | {b} | {c}" for name, a, b, c in zip(names, first, second, extra, strict=True)]
+    if len(whole[0]) <= style.width:
+        return _with_head(whole, style)
+    upper = [f"{name}  {part}" for name, part in zip(names, first, strict=True)]
+    lower = [f"{name}  {part} | {more}" for name, part, more in zip(names, second, extra, strict=True)]
+    return _with_head(upper, style) + "\n\n" + _with_head(lower, style)
+
+
+# --- what the numbers mean, and what to type next ------------------------------------------------------------
+
+
+def explained(name: str, counts: Counts, *, refused: int, baseline: bool, ran: bool) -> list[tuple[str, str]]:
+    """(sentence, command) for every number that a person may ask about."""
+    out: list[tuple[str, str]] = []
+    if baseline:
+        rows = plural(counts.planned, "row")
+        out.append((f"baseline: {rows} {'recorded' if ran else 'would be recorded'} as already synced; "
+                    f"nothing {'was' if ran else 'is'} sent", ""))  # fmt: skip
+    if counts.late:
+        out.append((f"{plural(counts.late, 'event')} held: older than 72 hours, so they can't trigger campaigns",
+                    f"revetl run --select {name} --backfill"))  # fmt: skip
+    if counts.future:
+        out.append((f"{plural(counts.future, 'event')} held: their time is in the future; they go out when it has come",
+                    ""))  # fmt: skip
+    if counts.held:
+        out.append((f"{plural(counts.held, 'event')} held: sent without an answer too long ago to send again unasked",
+                    f"revetl state release --select {name}"))  # fmt: skip
+    if counts.waiting:
+        out.append(
+            (f"{plural(counts.waiting, 'event')} waiting: Customer.io does not have their person yet", "")
+        )
+    if counts.skipped:
+        out.append((f"{plural(counts.skipped, 'event')} skipped: without a person (no_person: skip)", ""))
+    if counts.untriggering and not baseline:
+        out.append((f"events older than 72 hours can't trigger campaigns: {counts.untriggering:,}", ""))
+    if counts.drifted:
+        out.append(
+            (f"{plural(counts.drifted, 'event')} changed after being sent: an event is never sent twice", "")
+        )
+    if counts.gone:
+        out.append((f"{plural(counts.gone, 'row')} left the model and stay in Customer.io", ""))
+    if counts.fresh:
+        out.append((f"{plural(counts.fresh, 'update')} only because of a new attribute", ""))
+    if refused and not ran:
+        out.append((f"{plural(refused, 'row')} refused before, tried again once a day or when the row changes",
+                    f"revetl run --select {name} --retry-refused"))  # fmt: skip
+    return out
+
+
+def _advice(items: Iterable[tuple[str, str]], style: Style, indent: str = "  ") -> list[str]:
+    out: list[str] = []
+    for text, command in items:
+        out.append(indent + text)
+        if command:
+            out.append(f"{indent}  {style.arrow} {style.paint(command, 'bold')}")
+    return out
+
+
+def _reason_lines(result: SyncResult, style: Style) -> list[str]:
+    out: list[str] = []
+    if not result.refused:
+        return out
+    out.append(
+        f"  {plural(result.refused, 'row')} refused"
+        + ("" if result.reasons else " before, not yet due again")
+    )
+    for reason in result.reasons:
+        where = f" in {reason.field}" if reason.field else ""
+        example = f" (one key: {reason.example})" if reason.example else ""
+        out.append(f"    {reason.rows:,} {style.times} {reason.reason}{where}: {reason.message}{example}")
+    command = f"revetl run --select {result.sync.name} --retry-refused"
+    out.append(f"    {style.arrow} correct the rows: they go out with the next run; or "
+               f"{style.paint(command, 'bold')}")  # fmt: skip
+    return out
+
+
+def error_text(error: RevetlError, style: Style, *, name: str = "") -> str:
+    """An error for stderr: what, where, what to do."""
+    head = f"error: {name}: " if name and name not in error.message else "error: "
+    text = str(error)
+    if not style.unicode:
+        text = text.replace("→", "->")
+    first, *rest = text.split("\n")
+    return "\n".join([style.paint(head, "red") + first, *rest])
+
+
+# --- diff ------------------------------------------------------------------------------------------------------
+
+
+def diff_text(result: DiffResult, style: Style, heading: Heading) -> str:
+    """What a run would do now, for a terminal."""
+    if not result.syncs:
+        return "no sync is selected: nothing to compare"
+    lines = [
+        (
+            d.sync.name,
+            None if _unplanned(d) else diff_sums(d),
+            (f"{d.requests:,}", duration(d.seconds) if d.requests else "-"),
+        )
+        for d in result.syncs
+    ]
+    out = [table(lines, ("requests", "takes at least"), style)]
+    for diff in result.syncs:
+        details = _diff_details(diff, style)
+        if details:
+            out += ["", style.paint(diff.sync.name, "bold"), *details]
+    out += ["", _diff_end(result, style, heading)]
+    return "\n".join(out)
+
+
+def _unplanned(diff: SyncDiff) -> bool:
+    """The model could not be read at all: there are no numbers."""
+    return bool(diff.problems) and diff.counts.model_rows == 0 and diff.counts.planned == 0
+
+
+def _diff_details(diff: SyncDiff, style: Style) -> list[str]:
+    c = diff.counts
+    out: list[str] = []
+    for problem in diff.problems:
+        first, *rest = str(problem).split("\n")
+        out.append("  " + style.paint("would stop: ", "red") + first)
+        out.extend("  " + line for line in rest)
+    if diff.first_run and not diff.baseline and c.planned:
+        out.append("  first run: nothing of this sync was ever sent")
+    hits = sorted(((n, name) for name, n in c.changed.items() if n), key=lambda pair: (-pair[0], pair[1]))
+    if hits:
+        out.append(f"  attributes that change, in {plural(c.updated, 'update')}:")
+        width = max(len(name) for _, name in hits[:TOP_FIELDS])
+        out += [f"    {name.ljust(width)}  {n:,}" for n, name in hits[:TOP_FIELDS]]
+        if len(hits) > TOP_FIELDS:
+            out.append(f"    and {len(hits) - TOP_FIELDS} more (--output json has them all)")
+    out += _advice(explained(diff.sync.name, c, refused=c.refused, baseline=diff.baseline, ran=False), style)
+    if diff.samples:
+        out.append(f"  the first {plural(len(diff.samples), 'change')}, with values:")
+        for sample in diff.samples:
+            out += _sample_lines(sample, style)
+    return out
+
+
+def _sample_lines(sample: Sample, style: Style) -> list[str]:
+    sign = {"update": "~", "delete": "-", "suppress": "-"}.get(sample.op, "+")
+    rows = f" ({sample.rows} rows have this key)" if sample.rows > 1 else ""
+    out = [f"    {sign} {_shown(sample.key)}{rows}"]
+    width = max((len(name) for name in sample.changes), default=0)
+    for name, (old, new) in sample.changes.items():
+        was = f"{_shown(old)} {style.arrow} " if sample.op == "update" else ""
+        out.append(f"        {name.ljust(width)}  {was}{_shown(new)}")
+    return out
+
+
+def _shown(value: object) -> str:
+    """A value on one line of a terminal, without control characters that could move the cursor."""
+    text = "null" if value is None else str(value)
+    text = "".join(char if char.isprintable() else "?" for char in text)
+    return text if len(text) <= VALUE_WIDTH else text[: VALUE_WIDTH - 1] + "…"
+
+
+def diff_totals(result: DiffResult) -> dict[str, int]:
+    """Sums over the syncs; `to_send` and `requests` without those that would be stopped."""
+    names = ("created", "updated", "redriven", "deleted", "planned", "unchanged")
+    total = {name: sum(getattr(d.counts, name) for d in result.syncs) for name in names}
+    sending = would_send(result)
+    total["to_send"] = sum(d.counts.sendable for d in sending)
+    total["requests"] = sum(d.requests for d in sending)
+    total["problems"] = sum(len(d.problems) for d in result.syncs)
+    return total
+
+
+def would_send(result: DiffResult) -> list[SyncDiff]:
+    """The syncs that a run would send for: not those that are stopped, nor events whose people are."""
+    stopped = {d.sync.name for d in result.syncs if d.problems}
+    return [
+        d for d in result.syncs
+        if not d.baseline and d.sync.name not in stopped and d.sync.person_sync not in stopped
+    ]  # fmt: skip
+
+
+def _diff_end(result: DiffResult, style: Style, heading: Heading) -> str:
+    total = diff_totals(result)
+    seconds = sum(d.seconds for d in would_send(result))
+    text = f"A run on target {heading.target} would "
+    if total["problems"]:
+        stopped = sum(1 for d in result.syncs if d.problems)
+        text = style.paint(f"{plural(stopped, 'sync')} would be stopped. ", "red") + text
+    changes = f"+{total['created']:,} ~{total['updated']:,} -{total['deleted']:,}"
+    if not total["to_send"]:
+        return text + f"send nothing ({changes}); nothing was sent or written by this diff."
+    return text + (f"send {plural(total['to_send'], 'row')} ({changes}) in {plural(total['requests'], 'request')} or "
+                   f"more, at least {duration(seconds)}; nothing was sent or written by this diff.")  # fmt: skip
+
+
+def error_json(error: RevetlError) -> dict[str, Any]:
+    """An error for programs."""
+    return {"type": type(error).__name__, "code": error.code, "message": error.message, "hint": error.hint,
+            "where": str(error.where) if error.where else "", "exit_code": int(error.exit_code)}  # fmt: skip
+
+
+def counts_json(counts: Counts) -> dict[str, int]:
+    """Every number of a plan, by the names that all JSON of revetl uses."""
+    names = ("model_rows", "unchanged", "created", "updated", "redriven", "skipped", "deleted", "planned", "waiting",
+             "late", "future", "drifted", "gone", "fresh", "untriggering", "bad_keys", "duplicate_keys",
+             "state_rows")  # fmt: skip
+    return {name: int(getattr(counts, name)) for name in names} | {
+        "held": counts.on_hold,
+        "refused": counts.refused,
+    }
+
+
+def diff_json(result: DiffResult, heading: Heading) -> dict[str, Any]:
+    """A diff for programs; without keys and values."""
+    return {
+        "schema_version": JSON_VERSION,
+        "command": "diff",
+        **_where_json(heading),
+        "seconds": round(result.seconds, 3),
+        "syncs": [
+            {
+                "name": d.sync.name,
+                "unique_id": unique_id(heading.project, d.sync.name),
+                "type": str(d.sync.type),
+                "first_run": d.first_run,
+                "baseline": d.baseline,
+                "to_send": 0 if d.baseline else d.counts.sendable,
+                "requests": d.requests,
+                "seconds": round(d.seconds, 3),
+                "counts": counts_json(d.counts),
+                "changed": {name: n for name, n in d.counts.changed.items() if n},
+                "problems": [error_json(problem) for problem in d.problems],
+            }
+            for d in result.syncs
+        ],
+        "totals": diff_totals(result),
+    }
+
+
+def _where_json(heading: Heading) -> dict[str, str]:
+    return {"project": heading.project, "target": heading.target, "destination": heading.destination,
+            "version": heading.version}  # fmt: skip
+
+
+def unique_id(project: str, name: str) -> str:
+    """A sync's id in artifacts, in the form of dbt's."""
+    return f"sync.{project}.{name}"
+
+
+# --- run ---------------------------------------------------------------------------------------------------------
+
+
+def run_errors(result: RunResult) -> list[RevetlError]:
+    """Every error of a run once: what stopped it, and what stopped single syncs."""
+    found = [r.error for r in result.syncs if r.error is not None]
+    if result.error is not None and all(error is not result.error for error in found):
+        found.append(result.error)
+    return found
+
+
+def planned_text(sync: Sync, counts: Counts) -> str:
+    """One line when a plan is frozen."""
+    kinds = (("created", counts.created), ("updated", counts.updated), ("re-driven", counts.redriven),
+             ("deleted", counts.deleted))  # fmt: skip
+    changes = ", ".join(f"{n:,} {word}" for word, n in kinds if n) or "no changes"
+    text = f"{sync.name}: {plural(counts.model_rows, 'row')}, {changes}"
+    # a first run with `initial: baseline` records its rows and sends none
+    if sync.initial == "baseline" and not counts.state_rows:
+        return text
+    return f"{text}; {counts.sendable:,} to send"
+
+
+def run_text(result: RunResult, style: Style) -> str:
+    """The summary of a run for a terminal; its errors are told apart (`run_errors`), on stderr."""
+    out: list[str] = []
+    if result.syncs:
+        lines = []
+        for r in result.syncs:
+            word, _ = STATUS[r.status]
+            planned = r.counts.model_rows or r.counts.planned or r.status in {"success", "partial"}
+            lines.append((r.sync.name, run_sums(r) if planned else None, (word,)))
+        out += [_painted(line, style) for line in table(lines, ("status",), style).split("\n")]
+    for r in result.syncs:
+        details = _reason_lines(r, style)
+        details += _advice(
+            explained(r.sync.name, r.counts, refused=r.refused, baseline=r.baseline, ran=True), style
+        )
+        if r.unsent:
+            details.append(f"  {plural(r.unsent, 'row')} without an outcome: the next run sends them again")
+        if details:
+            out += ["", style.paint(r.sync.name, "bold"), *details]
+    return "\n".join([*out, "", done_line(result, style)])
+
+
+def _painted(line: str, style: Style) -> str:
+    """A table's line with its status in colour."""
+    for word, color in STATUS.values():
+        if line.endswith(f" {word}"):
+            return line[: -len(word)] + style.paint(word, color)
+    return line
+
+
+def tally(result: RunResult) -> str:
+    words = {"success": "OK", "partial": "PARTIAL", "error": "ERROR", "skipped": "SKIP"}
+    counts = {word: sum(1 for r in result.syncs if r.status == status) for status, word in words.items()}
+    return " ".join([*(f"{word}={n}" for word, n in counts.items()), f"TOTAL={len(result.syncs)}"])
+
+
+def done_line(result: RunResult, style: Style) -> str:
+    """The last line, in the form that dbt's users look for."""
+    total = run_totals(result)
+    words = ", ".join(f"{total[name]:,} {name}" for name in ("acknowledged", "refused", "held", "waiting", "unsent")
+                      if total[name] or name == "acknowledged")  # fmt: skip
+    speed = f"{plural(result.requests, 'request')}, {duration(result.seconds)}"
+    retries = f", {plural(result.retries, 'retry').replace('retrys', 'retries')}" if result.retries else ""
+    color = "green" if int(result.exit_code) == 0 else "yellow" if int(result.exit_code) == 1 else "red"
+    return style.paint(f"Done. {tally(result)}", color) + f" | {words} | {speed}{retries}"
+
+
+def run_totals(result: RunResult) -> dict[str, int]:
+    """Sums over the syncs."""
+    return {
+        "planned": sum(r.counts.planned for r in result.syncs),
+        "acknowledged": sum(r.acknowledged for r in result.syncs),
+        "refused": sum(r.refused for r in result.syncs),
+        "held": sum(r.counts.on_hold for r in result.syncs),
+        "waiting": sum(r.counts.waiting for r in result.syncs),
+        "unsent": sum(r.unsent for r in result.syncs),
+    }
+
+
+def _reason_json(reason: Reason) -> dict[str, Any]:
+    return {"reason": reason.reason, "field": reason.field, "message": reason.message, "rows": reason.rows}
+
+
+def result_json(result: SyncResult) -> dict[str, Any]:
+    """One sync's numbers for programs."""
+    return counts_json(result.counts) | {
+        "acknowledged": result.acknowledged, "refused": result.refused, "refused_now": result.refused_now,
+        "unsent": result.unsent, "baseline": result.baseline, "fence": result.fence,
+        "reasons": [_reason_json(reason) for reason in result.reasons],
+    }  # fmt: skip
+
+
+def run_json(result: RunResult, heading: Heading) -> dict[str, Any]:
+    """A run for programs; without keys and values."""
+    return {
+        "schema_version": JSON_VERSION,
+        "command": "run",
+        **_where_json(heading),
+        "run_id": result.run_id,
+        "exit_code": int(result.exit_code),
+        "seconds": round(result.seconds, 3),
+        "requests": result.requests,
+        "retries": result.retries,
+        "bytes_sent": result.bytes_sent,
+        "statements": result.statements,
+        "syncs": [
+            {
+                "name": r.sync.name,
+                "unique_id": unique_id(heading.project, r.sync.name),
+                "type": str(r.sync.type),
+                "status": r.status,
+                "seconds": round(r.seconds, 3),
+                "counts": result_json(r),
+                "error": error_json(r.error) if r.error else None,
+            }
+            for r in result.syncs
+        ],
+        "totals": run_totals(result),
+        "error": error_json(result.error) if result.error else None,
+    }
+
+
+# --- state and status --------------------------------------------------------------------------------------------
+
+
+def grid(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], style: Style, *, right: frozenset[int] = frozenset()
+) -> str:
+    """A plain table; columns in `right` are aligned to the right."""
+    widths = [
+        max(len(title), *(len(row[i]) for row in rows)) if rows else len(title)
+        for i, title in enumerate(titles)
+    ]
+
+    def line(cells: Sequence[str]) -> str:
+        return "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
+
+    return "\n".join([style.paint(line(titles), "dim"), *(line(row) for row in rows)])
+
+
+def _age(seconds: float) -> str:
+    return "never" if seconds < 0 else f"{duration(seconds)} ago"
+
+
+def _open_rows(stream: StreamHealth, outcome: str) -> int:
+    return sum(group.rows for group in stream.open if group.outcome == outcome)
+
+
+def open_advice(stream: StreamHealth, style: Style) -> list[str]:
+    """Rows without an acknowledgement by reason, each outcome with the command that acts on it."""
+    out: list[str] = []
+    commands = {
+        "refused": f"correct the rows, or: revetl run --select {stream.name} --retry-refused",
+        "held": f"revetl state release --select {stream.name}",
+        "unknown": f"revetl run --select {stream.name}",
+    }
+    words = {"refused": "refused", "held": "held: sent without an answer too long ago",
+             "unknown": "sent without an answer; the next run sends them again"}  # fmt: skip
+    for outcome, command in commands.items():
+        groups = [group for group in stream.open if group.outcome == outcome]
+        if not groups:
+            continue
+        out.append(f"  {plural(sum(group.rows for group in groups), 'row')} {words[outcome]}")
+        if outcome == "refused":
+            out += [f"    {group.rows:,} {style.times} {group.reason}" + (f" in {group.field}" if group.field else "")
+                    for group in groups]  # fmt: skip
+        out.append(f"    {style.arrow} {style.paint(command, 'bold')}")
+    return out
+
+
+def status_text(streams: Sequence[StreamHealth], runs: Sequence[RunRow], style: Style) -> str:
+    """The health of each sync and the last runs."""
+    rows = [
+        (s.name, s.last_status or "-", _age(s.last_age_s), _age(s.success_age_s), f"{s.rows:,}",
+         f"{_open_rows(s, 'refused'):,}", f"{_open_rows(s, 'held'):,}", f"{_open_rows(s, 'unknown'):,}")
+        for s in streams
+    ]  # fmt: skip
+    titles = ("sync", "last result", "when", "last success", "acknowledged", "refused", "held", "unknown")
+    out = [grid(titles, rows, style, right=frozenset({4, 5, 6, 7}))]
+    for stream in streams:
+        details = open_advice(stream, style)
+        if stream.damaged:
+            details.insert(0, style.paint(f"  damaged: {stream.damaged}", "red"))
+        if stream.busy:
+            details.insert(0, f"  a run is at work: {stream.owner}")
+        if details:
+            out += ["", style.paint(stream.name, "bold"), *details]
+    if runs:
+        lines = [
+            (_utc(run.started_at), duration(run.seconds), str(run.exit_code), run.run_id, run.message)
+            for run in runs
+        ]
+        out += [
+            "",
+            grid(("last runs (UTC)", "took", "exit", "run", ""), lines, style, right=frozenset({1, 2})),
+        ]
+    else:
+        out += ["", "nothing was run on this target yet"]
+    return "\n".join(out)
+
+
+def _utc(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def health_json(stream: StreamHealth) -> dict[str, Any]:
+    """One stream for programs; ages in seconds, null where there is none."""
+    return {
+        "name": stream.name, "uid": stream.uid, "exists": stream.exists, "initialised": stream.initialised,
+        "acknowledged": stream.rows, "damaged": stream.damaged, "fence": stream.fence,
+        "lease": {"owner": stream.owner, "seconds_left": max(0.0, stream.lease_left_s)} if stream.owner else None,
+        "drain_seconds_left": stream.drain_left_s, "unfinished": stream.unfinished,
+        "last_success_age": stream.success_age_s if stream.success_age_s >= 0 else None,
+        "last_status": stream.last_status or None, "last_age": stream.last_age_s if stream.last_age_s >= 0 else None,
+        "workspace_id": stream.workspace_id or None, "key_kind": stream.key_kind or None,
+        "open": [{"outcome": g.outcome, "reason": g.reason, "field": g.field, "rows": g.rows} for g in stream.open],
+    }  # fmt: skip
+
+
+def status_json(streams: Sequence[StreamHealth], runs: Sequence[RunRow], heading: Heading) -> dict[str, Any]:
+    """Status for programs."""
+    return {
+        "schema_version": JSON_VERSION, "command": "status", **_where_json(heading),
+        "syncs": [health_json(stream) for stream in streams],
+        "runs": [
+            {"run_id": r.run_id, "command": r.command, "started_at": _utc(r.started_at), "seconds": round(r.seconds, 3),
+             "exit_code": r.exit_code, "message": r.message}
+            for r in runs
+        ],
+    }  # fmt: skip
+
+
+def state_text(streams: Sequence[StreamHealth], workspace: StreamHealth, schema: str, style: Style) -> str:
+    """What is kept for each stream."""
+    bound = workspace.workspace_id or "none yet"
+    out = [f"state schema {schema}, bound to workspace {bound}"]
+    if workspace.owner:
+        out.append(f"people are written by: {_lease(workspace)}")
+    for s in streams:
+        out += ["", style.paint(s.name, "bold") + f" (uid {s.uid})"]
+        if s.damaged:
+            out.append(style.paint(f"  damaged: {s.damaged}", "red"))
+        if not s.exists:
+            out.append("  nothing yet: it has not run on this target")
+            continue
+        out.append(f"  {s.rows:,} acknowledged; last success {_age(s.success_age_s)}; fence {s.fence}")
+        out.append(f"  lease: {_lease(s)}")
+        if s.drain_left_s:
+            out.append(
+                f"  the next run waits {duration(s.drain_left_s)} before it sends: a request may be under way"
+            )
+        if s.unfinished:
+            out.append("  an earlier run did not finish; the next one settles what it left")
+        out += open_advice(s, style)
+    return "\n".join(out)
+
+
+def _lease(stream: StreamHealth) -> str:
+    if not stream.owner:
+        return "free"
+    if stream.busy:
+        return f"{stream.owner}, for {duration(stream.lease_left_s)} unless it is renewed"
+    return f"{stream.owner}, which did not give it back; the next run takes it over"
+
+
+def reset_text(stream: StreamHealth, *, is_person: bool, style: Style) -> str:
+    """What a reset of this stream will mean."""
+    what = "people" if is_person else "events"
+    later = (
+        "every person of the model is sent again with all attributes"
+        if is_person
+        else "`initial:` decides what is sent; events keep their ids, and Customer.io drops those that it remembers"
+    )
+    lines = [
+        f"{stream.name}: forget that Customer.io has acknowledged {plural(stream.rows, 'row')} ({what})",
+        f"  {style.arrow} the next run is a first run: {later}",
+        f"  {style.arrow} Customer.io keeps what it has; rows that left the model since are not noticed any more",
+    ]
+    if stream.open:
+        lines.append(
+            f"  {style.arrow} {plural(sum(g.rows for g in stream.open), 'refused, held or unknown row')} forgotten"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,301 @@
+"""Looking at the state, and the few changes a person makes to it by hand. Uses the tables of `tables.py` only.
+
+Reading (`health`, `recent_runs`) works in a read-only session. The changes refuse while a run holds the stream's
+lease, and none of them can make a later run send an event twice or forget that a request may be under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from revetl.errors import ConfigError, LeaseHeld, StateDamaged
+from revetl.state import DRAIN_MS, Catalog, read_catalog
+from revetl.tables import StreamTables, runs_table, sync_log_table
+from revetl.warehouse import Warehouse
+
+WORKSPACE = "ws"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenGroup:
+    """Rows without an acknowledgement, by outcome (refused, held, unknown) and reason."""
+
+    outcome: str
+    reason: str
+    field: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamHealth:
+    """One stream as the warehouse knows it; times in seconds, -1 where there is none.
+
+    Attributes:
+        exists: whether the stream ever ran.
+        rows: people or events that Customer.io has acknowledged.
+        damaged: what is wrong with its tables, or an empty string.
+        owner: the run that holds the lease, or the last one that did not give it back.
+        lease_left_s: until the lease ends by itself; 0 or less when it has ended.
+        drain_left_s: until no request of an earlier run can still be applied.
+        unfinished: an earlier run began to send and did not finish; the next one settles it.
+        success_age_s: since the last run that ended without an error.
+        last_status: of the last logged run of this sync.
+        last_age_s: since then.
+    """
+
+    name: str
+    uid: str
+    exists: bool = False
+    initialised: bool = False
+    rows: int = 0
+    damaged: str = ""
+    fence: int = 0
+    owner: str = ""
+    lease_left_s: float = 0.0
+    drain_left_s: float = 0.0
+    unfinished: bool = False
+    success_age_s: float = -1.0
+    key_kind: str = ""
+    workspace_id: str = ""
+    open: tuple[OpenGroup, ...] = ()
+    last_status: str = ""
+    last_age_s: float = -1.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run holds the lease now."""
+        return bool(self.owner) and self.lease_left_s > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One line of the warehouse's run log; `started_at` in Unix seconds, `seconds` its duration."""
+
+    run_id: str
+    command: str
+    started_at: float
+    seconds: float
+    exit_code: int
+    message: str
+
+
+def _now(warehouse: Warehouse) -> int:
+    return int(warehouse.fetch(sa.select(warehouse.dialect.now_ms()))[0][0])
+
+
+def health(warehouse: Warehouse, schema: str, streams: Sequence[tuple[str, str]]) -> tuple[StreamHealth, ...]:
+    """The state of each stream, given as (name, uid); at most three small statements a stream."""
+    catalog = read_catalog(warehouse, schema)
+    now = _now(warehouse)
+    last = _last_results(warehouse, schema, catalog)
+    return tuple(_health(warehouse, schema, catalog, now, name, uid, last.get(uid)) for name, uid in streams)
+
+
+def _last_results(warehouse: Warehouse, schema: str, catalog: Catalog) -> dict[str, tuple[str, int]]:
+    """uid → status and time of the last logged result."""
+    if "sync_log" not in catalog:
+        return {}
+    log = sync_log_table(schema).c
+    latest = sa.select(log.uid, sa.func.max(log.finished_at).label("at")).group_by(log.uid).subquery("latest")
+    rows = warehouse.fetch(
+        sa.select(log.uid, log.status, log.finished_at).join_from(
+            log.uid.table, latest, sa.and_(latest.c.uid == log.uid, latest.c.at == log.finished_at)
+        )
+    )
+    return {uid: (status, int(at)) for uid, status, at in rows}
+
+
+def _health(  # noqa: PLR0913 one question
+    warehouse: Warehouse,
+    schema: str,
+    catalog: Catalog,
+    now: int,
+    name: str,
+    uid: str,
+    last: tuple[str, int] | None,
+) -> StreamHealth:
+    tables = StreamTables(schema=schema, uid=uid)
+    if tables.ctl.name not in catalog:
+        damaged = (
+            f"{tables.state.name} exists without {tables.ctl.name}" if tables.state.name in catalog else ""
+        )
+        return StreamHealth(name=name, uid=uid, damaged=damaged)
+    found = warehouse.fetch(sa.select(tables.ctl))
+    if len(found) != 1:
+        return StreamHealth(
+            name=name, uid=uid, exists=True, damaged=f"{tables.ctl.name} holds {len(found)} rows"
+        )
+    control: dict[str, Any] = dict(zip((column.name for column in tables.ctl.columns), found[0], strict=True))
+    gone = [
+        t.name for t in (tables.state, tables.open, tables.ack) if t.name not in catalog and uid != WORKSPACE
+    ]
+    rows = 0
+    if tables.state.name in catalog:
+        rows = int(warehouse.fetch(sa.select(sa.func.count()).select_from(tables.state))[0][0])
+    damaged = f"missing: {', '.join(gone)}" if gone else ""
+    if not damaged and uid != WORKSPACE and rows != (control["state_rows"] or 0):
+        damaged = f"{rows:,} rows where the last run left {control['state_rows'] or 0:,}"
+    success = control["last_success_at"] or 0
+    return StreamHealth(
+        name=name, uid=uid, exists=True, initialised=bool(control["initialised"]), rows=rows, damaged=damaged,
+        fence=int(control["fence"] or 0), owner=control["owner"] or "",
+        lease_left_s=((control["lease_until"] or 0) - now) / 1000 if control["owner"] else 0.0,
+        drain_left_s=max(0.0, ((control["drain_until"] or 0) - now) / 1000),
+        unfinished=(control["plan_fence"] or 0) > (control["folded_fence"] or 0),
+        success_age_s=(now - success) / 1000 if success else -1.0,
+        key_kind=control["key_kind"] or "", workspace_id=control["workspace_id"] or "",
+        open=_open_groups(warehouse, tables) if tables.open.name in catalog else (),
+        last_status=last[0] if last else "", last_age_s=(now - last[1]) / 1000 if last else -1.0,
+    )  # fmt: skip
+
+
+def _open_groups(warehouse: Warehouse, tables: StreamTables) -> tuple[OpenGroup, ...]:
+    o = tables.open.c
+    count = sa.func.count()
+    rows = warehouse.fetch(
+        sa.select(o._outcome, o._reason, o._field, count)
+        .group_by(o._outcome, o._reason, o._field)
+        .order_by(count.desc(), o._outcome, o._reason, o._field)
+    )
+    return tuple(
+        OpenGroup(outcome=a or "", reason=b or "", field=c or "", rows=int(n)) for a, b, c, n in rows
+    )
+
+
+def recent_runs(warehouse: Warehouse, schema: str, limit: int) -> tuple[RunRow, ...]:
+    """The last runs, newest first; empty where nothing ever ran."""
+    if "runs" not in read_catalog(warehouse, schema):
+        return ()
+    r = runs_table(schema).c
+    rows = warehouse.fetch(
+        sa.select(r.run_id, r.command, r.started_at, r.finished_at, r.exit_code, r.message)
+        .order_by(r.started_at.desc())
+        .limit(limit)
+    )
+    return tuple(
+        RunRow(run_id=run_id, command=command, started_at=started / 1000, seconds=max(0, finished - started) / 1000,
+               exit_code=int(code), message=message or "")
+        for run_id, command, started, finished, code, message in rows
+    )  # fmt: skip
+
+
+# --- changes by hand -------------------------------------------------------------------------------------------
+
+
+def _idle(warehouse: Warehouse, schema: str, name: str, uid: str, *, drained: bool = False) -> StreamHealth:
+    """The stream's health, if no run is at work on it.
+
+    Raises:
+        ConfigError: it has no state.
+        LeaseHeld: a run holds it, or (with `drained`) a request of a dead run may still be applied.
+    """
+    found = health(warehouse, schema, [(name, uid)])[0]
+    if not found.exists and not found.damaged:
+        raise ConfigError(f"sync {name!r} has no state in {schema}", hint="it has never run on this target")
+    if found.busy:
+        raise LeaseHeld(
+            f"a run ({found.owner}) is at work on {name!r}",
+            hint=f"wait for it; if it is dead, its lease ends by itself in {found.lease_left_s:.0f} s, "
+            f"or now with: revetl state unlock --select {name}",
+        )
+    left = found.drain_left_s
+    if found.owner:  # a run that died: its last request may be applied until the drain wait is over
+        left = max(left, found.lease_left_s + DRAIN_MS / 1000)
+    if drained and left > 0:
+        raise LeaseHeld(
+            f"a request of an earlier run of {name!r} may still be applied in the next {left:.0f} s",
+            hint="wait so long, then type the same command again",
+        )
+    return found
+
+
+def reset(warehouse: Warehouse, schema: str, name: str, uid: str) -> None:
+    """Drop a stream's tables; the next run is its first again. Customer.io keeps what it has.
+
+    One transaction where the engine has transactional DDL; otherwise it may be typed again after a failure. When
+    the last stream goes, the schema is no longer bound to a workspace.
+
+    Raises:
+        ConfigError, LeaseHeld: nothing was changed.
+    """
+    _idle(warehouse, schema, name, uid, drained=True)
+    tables = StreamTables(schema=schema, uid=uid)
+    catalog = read_catalog(warehouse, schema)
+    plans = [t for t in catalog if t.startswith(f"plan__{uid}__")]
+    with warehouse.transaction():
+        for plan in plans:
+            fence = plan.removeprefix(f"plan__{uid}__")
+            warehouse.execute(sa.schema.DropTable(tables.plan(int(fence)), if_exists=True))
+        # the control row goes last: without it a left-over state would look like damage, and reset cures that too
+        for table in (tables.ack, tables.open, tables.state, tables.ctl):
+            warehouse.execute(sa.schema.DropTable(table, if_exists=True))
+        workspace = StreamTables(schema=schema, uid=WORKSPACE).ctl
+        others = [t for t in catalog if t.startswith("ctl__") and t not in {tables.ctl.name, workspace.name}]
+        if not others and workspace.name in catalog:
+            warehouse.execute(sa.update(workspace).values(workspace_id=sa.null()))
+
+
+def unlock(warehouse: Warehouse, schema: str, name: str, uid: str) -> float:
+    """Clear the lease of a run that died; the seconds that the next run will wait before it sends.
+
+    A run that is alive after all stops at its next checkpoint. It could send until its lease would have ended, so
+    the drain wait is counted from there, as after an automatic take-over.
+
+    Raises:
+        ConfigError: no run holds the stream.
+    """
+    found = health(warehouse, schema, [(name, uid)])[0]
+    if not found.owner:
+        raise ConfigError(f"no run holds sync {name!r}: there is nothing to unlock", hint="revetl state show")
+    now = warehouse.dialect.now_ms()
+    catalog = read_catalog(warehouse, schema)
+    for one in (one for one in dict.fromkeys((uid, WORKSPACE)) if f"ctl__{one}" in catalog):
+        ctl = StreamTables(schema=schema, uid=one).ctl
+        until = ctl.c.lease_until + DRAIN_MS
+        warehouse.execute(
+            sa.update(ctl)
+            .where(ctl.c.owner == found.owner)
+            .values(
+                owner=sa.null(),
+                lease_until=0,
+                drain_until=sa.case((until > ctl.c.drain_until, until), else_=ctl.c.drain_until),
+            )
+        )
+    drain = StreamTables(schema=schema, uid=uid).ctl.c.drain_until
+    return max(0.0, float(warehouse.fetch(sa.select(drain - now))[0][0]) / 1000)
+
+
+def accept_key(warehouse: Warehouse, schema: str, name: str, uid: str) -> None:
+    """Accept that the key column has another type now: the next run records it.
+
+    Raises:
+        ConfigError, LeaseHeld: nothing was changed.
+    """
+    _idle(warehouse, schema, name, uid)
+    ctl = StreamTables(schema=schema, uid=uid).ctl
+    warehouse.execute(sa.update(ctl).where(ctl.c.owner.is_(None)).values(key_kind=sa.null()))
+
+
+def release_held(warehouse: Warehouse, schema: str, name: str, uid: str) -> int:
+    """Let held events go out with the next run, under the same event ids; how many there are.
+
+    Customer.io keeps events of one id apart only as long as it remembers the id, so this needs a person's word.
+
+    Raises:
+        ConfigError, LeaseHeld, StateDamaged: nothing was changed.
+    """
+    found = _idle(warehouse, schema, name, uid)
+    if found.damaged:
+        raise StateDamaged(
+            f"the state of {name!r} is damaged: {found.damaged}", hint="restore it from a backup"
+        )
+    o = StreamTables(schema=schema, uid=uid).open
+    return warehouse.execute(
+        sa.update(o)
+        .where(o.c._outcome == "held")
+        .values(_outcome="unknown", _first_at=sa.cast(warehouse.dialect.now_ms(), sa.BigInteger))
+    )

@@ -1,0 +1,39 @@
+"""What every test may rely on: no setting of the developer's shell, and a generator of examples without a clock."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# the machine may be busy, so an example's time says nothing
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("soak", settings.get_profile("default"), max_examples=2_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+OURS = ("REVETL_", "DBT_", "CIO_")
+TERMINAL = {"CI", "NO_COLOR", "FORCE_COLOR", "COLUMNS"}
+
+
+@pytest.fixture(autouse=True)
+def plain_environment() -> Iterator[None]:
+    """Flags, profiles and colours of the shell that started the tests do not decide what a test sees."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(OURS) or name in TERMINAL:
+                patch.delenv(name)
+        yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks follow from what a test uses; without a browser its tests say why they are left out."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
+    for item in items:
+        case = getattr(item, "callspec", None)
+        if "postgres_uri" in getattr(item, "fixturenames", ()) or (case and "postgres" in case.params.values()):
+            item.add_marker("postgres")
+        if item.get_closest_marker("browser") and not browser:
+            item.add_marker(pytest.mark.skip(reason="no Chromium on this machine: apt-get install chromium"))
