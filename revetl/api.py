@@ -104,7 +104,7 @@ def parsed_vars(text: str) -> dict[str, Any]:
     Raises:
         ConfigError: it is none.
     """
-    import yaml  # noqa: PLC0415 only where it is given
+    import yaml
 
     try:
         found = yaml.safe_load(text) if text.strip() else {}
@@ -145,7 +145,7 @@ def selected(
 
 
 def _sync(compiled: Compiled, name: str) -> CompiledSync:
-    from revetl.engine import CompiledSync  # noqa: PLC0415
+    from revetl.engine import CompiledSync
 
     def locate(line: int) -> Where | None:
         return compiled.locate(name, line)
@@ -176,7 +176,7 @@ def secrets_of(project: Project, environ: Mapping[str, str]) -> tuple[str, ...]:
 
 @contextmanager
 def _warehouse(project: Project, command: str, *, read_only: bool) -> Iterator[Warehouse]:
-    from revetl.warehouse import open_warehouse  # noqa: PLC0415
+    from revetl.warehouse import open_warehouse
 
     found = open_warehouse(
         project.target.type, project.target.fields, root=project.root, read_only=read_only,
@@ -190,7 +190,7 @@ def _warehouse(project: Project, command: str, *, read_only: bool) -> Iterator[W
 
 def delivery_settings(project: Project) -> DeliverySettings:
     """Rates and patience: the destination's own, else a sandbox's or the careful defaults."""
-    from revetl.delivery import DeliverySettings  # noqa: PLC0415
+    from revetl.delivery import DeliverySettings
 
     given = {
         name: value for name, value in project.destination.settings.items() if name != "identify_timestamp"
@@ -219,8 +219,8 @@ def _connect(
     project: Project, settings: DeliverySettings, observer: Observer, environ: Mapping[str, str],
     on_kill: Callable[[Callable[[], None]], None] = lambda _: None,
 ) -> Destination:  # fmt: skip
-    from revetl import connect  # noqa: PLC0415
-    from revetl.customerio import TrackSender  # noqa: PLC0415
+    from revetl import connect
+    from revetl.customerio import TrackSender
 
     d = project.destination
     if d.type == "customerio" or d.url:
@@ -239,8 +239,8 @@ def _connect(
 
 
 def _engine(project: Project, compiled: Compiled, warehouse: Warehouse, observer: Observer) -> Engine:
-    from revetl.delivery import RealClock  # noqa: PLC0415
-    from revetl.engine import Engine  # noqa: PLC0415
+    from revetl.delivery import RealClock
+    from revetl.engine import Engine
 
     people = {name: _sync(compiled, name) for name in compiled.order if compiled.syncs[name].is_person}
     return Engine(
@@ -271,7 +271,7 @@ def diff(  # noqa: PLR0913 the command's options
     Raises:
         ConfigError, WarehouseError: nothing could be compared.
     """
-    from revetl.engine import RunOptions  # noqa: PLC0415
+    from revetl.engine import RunOptions
 
     compiled = compile_project(project, environ=environ)
     names = select_syncs(compiled, tuple(select), tuple(exclude))
@@ -302,7 +302,7 @@ def run(  # noqa: PLR0913 the command's options
         ConfigError: nothing was started.
         WarehouseError: a model that is a view or a table could not be built; nothing was sent.
     """
-    from revetl.engine import RunOptions  # noqa: PLC0415
+    from revetl.engine import RunOptions
 
     environ = os.environ if environ is None else environ
     watcher = observer or Silent()
@@ -324,7 +324,7 @@ def _build(
     project: Project, compiled: Compiled, names: Sequence[str], warehouse: Warehouse, observer: Observer
 ) -> None:
     """Make the views and tables that the selected syncs read, in their order; each replaces the old one whole."""
-    import sqlalchemy as sa  # noqa: PLC0415
+    from revetl import upkeep
 
     needed: set[str] = set()
     front = {f"sync.{name}" for name in names}
@@ -334,15 +334,9 @@ def _build(
     for build in compiled.builds:
         if f"model.{build.name}" not in needed:
             continue
-        kind = build.materialized.upper()
         observer.note(f"building {build.materialized} {build.name}")
-        text = build.sql.replace(":", r"\:")
         try:
-            with warehouse.transaction():
-                if kind == "TABLE":
-                    warehouse.execute(sa.text(f"DROP TABLE IF EXISTS {build.relation}"))
-                replaced = "CREATE OR REPLACE VIEW" if kind == "VIEW" else "CREATE TABLE"
-                warehouse.execute(sa.text(f"{replaced} {build.relation} AS\n{text}"))
+            upkeep.build(warehouse, build.relation, build.materialized, build.sql)
         except WarehouseError as problem:
             raise ConfigError(
                 f"the {build.materialized} of model {build.name!r} cannot be built: {problem.message}",
@@ -371,8 +365,8 @@ def last_run(project: Project) -> LastRun:
 
 def run_options(asked: Mapping[str, Any]) -> RunOptions:
     """Options of the command line, or of an earlier run's `args`, as the engine's."""
-    from revetl.engine import RunOptions  # noqa: PLC0415
-    from revetl.plan import Confirmations  # noqa: PLC0415
+    from revetl.engine import RunOptions
+    from revetl.plan import Confirmations
 
     return RunOptions(
         full_refresh=bool(asked.get("full_refresh")), retry_refused=bool(asked.get("retry_refused")),
@@ -384,7 +378,7 @@ def run_options(asked: Mapping[str, Any]) -> RunOptions:
     )  # fmt: skip
 
 
-def retry(project: Project, **surroundings: Any) -> RunResult:
+def retry(project: Project, **surroundings: Any) -> RunResult:  # noqa: ANN401 the keyword arguments of `run`
     """Run again the failed, skipped and partial syncs of the last run, with its options.
 
     Args:
@@ -480,7 +474,7 @@ class Status:
 
 def status(project: Project, *, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> Status:
     """What the warehouse knows of the selected syncs; read-only."""
-    from revetl import upkeep  # noqa: PLC0415
+    from revetl import upkeep
 
     names = [(sync.name, sync.uid) for sync in selected(project, select=select, exclude=exclude)]
     schema = project.state_schema
@@ -500,7 +494,7 @@ class Upkeep:
 
     def known(self) -> list[tuple[Sync, StreamHealth]]:
         """The streams that have a state."""
-        from revetl import upkeep  # noqa: PLC0415
+        from revetl import upkeep
 
         found = upkeep.health(self._warehouse, self._schema, [(s.name, s.uid) for s in self._syncs])
         return [
@@ -511,7 +505,7 @@ class Upkeep:
 
     def reset(self) -> Iterator[str]:
         """Drop the tables of each; names as they are done."""
-        from revetl import upkeep  # noqa: PLC0415
+        from revetl import upkeep
 
         for sync, _ in self.known():
             upkeep.reset(self._warehouse, self._schema, sync.name, sync.uid)
@@ -519,14 +513,14 @@ class Upkeep:
 
     def held(self) -> list[StreamHealth]:
         """The streams whose lease is taken, and the workspace's row where it is."""
-        from revetl import upkeep  # noqa: PLC0415
+        from revetl import upkeep
 
         workspace = upkeep.health(self._warehouse, self._schema, [("the workspace", upkeep.WORKSPACE)])
         return [health for health in (*(health for _, health in self.known()), *workspace) if health.owner]
 
     def unlock(self) -> Iterator[tuple[str, float]]:
         """Clear each lease; with the seconds that the next run waits."""
-        from revetl import upkeep  # noqa: PLC0415
+        from revetl import upkeep
 
         for _, health in self.known():
             if health.owner:
@@ -538,7 +532,7 @@ class Upkeep:
 
     def accept_key(self) -> Iterator[str]:
         """Forget the type of each key column."""
-        from revetl import upkeep  # noqa: PLC0415
+        from revetl import upkeep
 
         for sync, _ in self.known():
             upkeep.accept_key(self._warehouse, self._schema, sync.name, sync.uid)
@@ -546,7 +540,7 @@ class Upkeep:
 
     def release(self) -> Iterator[tuple[str, int]]:
         """Release the held rows of each that has some; with their number."""
-        from revetl import upkeep  # noqa: PLC0415
+        from revetl import upkeep
 
         for sync, health in self.known():
             if any(group.outcome == "held" for group in health.open):
@@ -606,26 +600,18 @@ def _tried(name: str, action: Callable[[], str]) -> Check:
 
 
 def _try_warehouse(project: Project) -> str:
-    import sqlalchemy as sa  # noqa: PLC0415
+    from revetl import upkeep
 
     with _warehouse(project, "debug", read_only=True) as warehouse:
-        warehouse.fetch(sa.select(sa.literal(1)))
+        upkeep.ping(warehouse)
     return "a query was answered"
 
 
 def _try_state(project: Project) -> str:
-    """Make the schema and a table in a transaction that is rolled back."""
-    import sqlalchemy as sa  # noqa: PLC0415
+    from revetl import upkeep
 
-    preparer = sa.sql.quoted_name(project.state_schema, quote=True)
-    table = sa.Table("revetl_debug", sa.MetaData(), sa.Column("a", sa.BigInteger), schema=preparer)
     with _warehouse(project, "debug", read_only=False) as warehouse:
-        warehouse.execute(sa.text("BEGIN"))
-        try:
-            warehouse.execute(sa.schema.CreateSchema(preparer, if_not_exists=True))
-            warehouse.execute(sa.schema.CreateTable(table))
-        finally:
-            warehouse.execute(sa.text("ROLLBACK"))
+        upkeep.try_writing(warehouse, project.state_schema)
     return "tried and rolled back"
 
 
@@ -656,7 +642,7 @@ def sandbox_command(
     Raises:
         ConfigError: the target has no workspace on this machine, or it is served already.
     """
-    from revetl import connect  # noqa: PLC0415
+    from revetl import connect
 
     db = workspace_file(project)
     found = connect.running(db)
@@ -679,13 +665,15 @@ class Made:
     Attributes:
         written: files that are new, relative to the folder.
         kept: files that were there already and were not touched.
-        tables: rows of the sample by table; empty where the file was there already.
+        tables: rows of the sample by table; empty where its file was there already.
+        problem: why the sample was not made: files that were kept do not go with the new ones.
     """
 
     folder: Path
     written: tuple[str, ...]
     kept: tuple[str, ...]
     tables: Mapping[str, int]
+    problem: RevetlError | None = None
 
 
 def init(directory: str | Path, *, environ: Mapping[str, str] | None = None) -> Made:
@@ -698,19 +686,25 @@ def init(directory: str | Path, *, environ: Mapping[str, str] | None = None) -> 
     template = resources.files("revetl").joinpath("templates").joinpath("init")
     written: list[str] = []
     kept: list[str] = []
-    for name, text in sorted(_template_files(template, "")):
+    for name, template_text in sorted(_template_files(template, "")):
         if (folder / name).exists():
             kept.append(name)
             continue
         # a uid names the stream's tables for ever, so no two projects share one
-        text = re.sub(r"^(\s*(?:- )?uid:).*$", lambda m: f"{m[1]} {_new_uid()}", text, flags=re.MULTILINE)
+        uid = r"^(\s*(?:- )?uid:).*$"
+        text = re.sub(uid, lambda m: f"{m[1]} {_new_uid()}", template_text, flags=re.MULTILINE)
         artifacts.write_text(folder / name, text)
         written.append(name)
-    project = load(folder, environ=environ)
-    tables: Mapping[str, int] = {}
-    if project.target.type == "duckdb" and not _sample_file(project).exists():
-        tables = sample(project, advance=False)
-    return Made(folder=folder, written=tuple(written), kept=tuple(kept), tables=tables)
+    made = Made(folder=folder, written=tuple(written), kept=tuple(kept), tables={})
+    try:
+        project = load(folder, environ=environ)
+    except RevetlError as problem:
+        if not kept:
+            raise
+        return replace(made, problem=problem)
+    if project.target.type != "duckdb" or _sample_file(project).exists():
+        return made
+    return replace(made, tables=sample(project, advance=False))
 
 
 def _template_files(folder: Traversable, above: str) -> Iterator[tuple[str, str]]:
@@ -744,7 +738,7 @@ def sample(project: Project, *, advance: bool, hours: float = 24) -> dict[str, i
     Raises:
         ConfigError: the target is no DuckDB file, or there is no shop in it.
     """
-    from revetl import sample as shop  # noqa: PLC0415 only these commands need it
+    from revetl import sample as shop
 
     path = _sample_file(project)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from revetl.contracts import NOWHERE
+from revetl.contracts import NOWHERE, Field
 from revetl.errors import ConfigError
 from revetl.report import Heading, result_json, unique_id
 
@@ -140,8 +140,9 @@ def _result(result: SyncResult, heading: Heading) -> dict[str, Any]:
 
 
 def manifest(project: Project, compiled: Compiled, *, head: Mapping[str, Any]) -> dict[str, Any]:
-    """`manifest.json` as a value: what the project is. Checksums are of the text before Jinja, as a target's names
-    and variables would make every model look modified elsewhere.
+    """`manifest.json` as a value: what the project is.
+
+    Checksums are of the text before Jinja: a target's names and variables would make every model look modified.
     """
 
     def ids(nodes: Sequence[str]) -> list[str]:
@@ -161,7 +162,7 @@ def manifest(project: Project, compiled: Compiled, *, head: Mapping[str, Any]) -
             "relation": sync.relation, "key": sync.key, "identifier": str(sync.identifier), "enabled": sync.enabled,
             "description": sync.description, "owner": sync.owner, "tags": list(sync.tags),
             # the place in the file is no part of what a sync is
-            "checksum": checksum(repr(replace(sync, where=NOWHERE, fields=tuple(replace(f, where=NOWHERE) for f in sync.fields)))),
+            "checksum": checksum(repr(replace(sync, where=NOWHERE, fields=tuple(map(_unplaced, sync.fields))))),
             "contract_digest": sync.contract_digest(), "columns": columns,
             "compiled_path": f"compiled/{project.name}/syncs/{sync.name}.sql" if sync.name in compiled.order else None,
             "depends_on": {"nodes": ids(compiled.parents.get(f"sync.{sync.name}", ()))},
@@ -187,6 +188,10 @@ def manifest(project: Project, compiled: Compiled, *, head: Mapping[str, Any]) -
             children.setdefault(parent, []).append(one)
     return {"metadata": dict(head) | {"adapter_type": project.target.type}, "syncs": syncs, "nodes": nodes,
             "parent_map": parents, "child_map": children}  # fmt: skip
+
+
+def _unplaced(field: Field) -> Field:
+    return replace(field, where=NOWHERE, items=tuple(map(_unplaced, field.items)))
 
 
 def _node_id(project: str, node: str) -> str:

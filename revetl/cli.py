@@ -24,9 +24,9 @@ from revetl.errors import ConfigError, ExitCode, GuardTripped, Interrupted, Proj
 if TYPE_CHECKING:
     from types import FrameType
 
-    from revetl.project import Project
     from revetl.console import Log
     from revetl.engine import DiffResult, RunResult
+    from revetl.project import Project
     from revetl.report import Style
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -68,7 +68,7 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Any
 
 
 def _common(*, hidden: bool) -> list[Callable[[Command], Command]]:
-    def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
+    def option(*names: str, **settings: Any) -> Callable[[Command], Command]:  # noqa: ANN401 click's
         return click.option(*names, expose_value=False, callback=_keep, hidden=hidden, **settings)
 
     def twin(name: str) -> str:
@@ -92,7 +92,7 @@ def _common(*, hidden: bool) -> list[Callable[[Command], Command]]:
     ]  # fmt: skip
 
 
-def _command(group: click.Group, name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
+def _command(group: click.Group, name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:  # noqa: ANN401 click's
     """A sub-command that accepts the global options."""
 
     def add(function: Callable[..., Any]) -> click.Command:
@@ -198,7 +198,7 @@ class Session:
     cleanup: list[Callable[[], None]] = field(default_factory=list)
     signalled: int = 0
 
-    def load(self, **instead: Any) -> Project:
+    def load(self, **instead: str | None) -> Project:
         """The project of the options; its warnings are told, and its log file is opened."""
         from pathlib import Path
 
@@ -246,6 +246,7 @@ class Session:
 def session(context: click.Context) -> Iterator[Session]:
     """Log, styles and signals of one command; the log is closed and the signals are given back at the end."""
     import uuid
+
     from revetl.artifacts import secret_values
     from revetl.console import Log
 
@@ -254,7 +255,8 @@ def session(context: click.Context) -> Iterator[Session]:
     style = _style(sys.stderr, options["use_colors"], environ)
     invocation_id = str(uuid.uuid4())
     log = Log(
-        sys.stderr, style=style, json_lines=options["log_format"] == "json", secrets=secret_values(environ), invocation_id=invocation_id,
+        sys.stderr, style=style, json_lines=options["log_format"] == "json", secrets=secret_values(environ),
+        invocation_id=invocation_id,
         least="error" if options["quiet"] else "debug" if options["debug"] else "info",
         live=_is_tty(sys.stderr) and not environ.get("CI") and environ.get("TERM") != "dumb",
     )  # fmt: skip
@@ -339,6 +341,11 @@ def init(context: click.Context, directory: str) -> None:
             one.log.say("warn", f"kept {name}: it was there already")
         for name in made.written:
             one.log.say("info", f"wrote {name}")
+        if made.problem is not None:
+            one.log.say(
+                "warn", "the files that were there do not go with the new ones; nothing else was done:"
+            )
+            raise made.problem
         for table, rows in made.tables.items():
             one.log.say("info", f"made {rows:,} {table.replace('_', ' ')} (no person or order in it exists)")
         go = "" if directory == "." else f"cd {shlex.quote(directory)} && "
@@ -439,17 +446,17 @@ def schema(context: click.Context) -> None:
 @click.option(
     "--fail-on", type=click.Choice(["changes", "deletes", "violations"]), help="Exit 1 if there are any."
 )
-def diff(
+def diff(  # noqa: PLR0913 a command's options
     context: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], output: str, show_values: bool,
-    fail_on: str | None, **asked: Any,
+    fail_on: str | None, **asked: Any,  # noqa: ANN401 the confirmations
 ) -> None:  # fmt: skip
     """Show what a run would do now. Writes nothing, and opens no connection to Customer.io."""
     with session(context) as one:
-        _diff(context, one, select, exclude, output, show_values, fail_on, asked)
+        _diff(context, one, select, exclude, output, show_values=show_values, fail_on=fail_on, asked=asked)
 
 
 def _diff(  # noqa: PLR0913 a command's options
-    context: click.Context, one: Session, select: tuple[str, ...], exclude: tuple[str, ...], output: str,
+    context: click.Context, one: Session, select: tuple[str, ...], exclude: tuple[str, ...], output: str, *,
     show_values: bool, fail_on: str | None, asked: Mapping[str, Any],
 ) -> None:  # fmt: skip
     from revetl import api, markdown, report
@@ -509,14 +516,14 @@ def _found(result: DiffResult, what: str) -> bool:
 @click.option(
     "--skip-code", type=int, metavar="N", help="Exit code when there was nothing to do (Airflow: 99)."
 )
-def run(
+def run(  # noqa: PLR0913 a command's options
     context: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], output: str, dry_run: bool, yes: bool,
-    skip_code: int | None, **asked: Any,
+    skip_code: int | None, **asked: Any,  # noqa: ANN401 the confirmations
 ) -> None:  # fmt: skip
     """Send what changed, and remember what was acknowledged."""
     with session(context) as one:
         if dry_run:
-            _diff(context, one, select, exclude, output, False, None, asked)
+            _diff(context, one, select, exclude, output, show_values=False, fail_on=None, asked=asked)
             return
         if asked["full_refresh"]:
             _confirm(one, "send every selected person again, with all attributes?", yes=yes)

@@ -11,13 +11,16 @@ import ipaddress
 import json
 import re
 import socket
+import ssl
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,17 +40,31 @@ REGION_PATH = "/api/v1/accounts/region"
 MAX_BODY_BYTES = 500_000  # Track API v2, "batch": a request smaller than 500 kB
 MAX_REPLY_BYTES = 1_000_000
 CONNECT_S = 10.0
-LONGEST_MESSAGE = 160
+REGIONS = ("us", "eu")
+LONGEST_MESSAGE = 120
+LONGEST_FIELD = 160  # an attribute's name has at most 150 bytes
+TLS_REFUSED = "SSLError"  # `Reply.error` of a connection whose certificate or protocol was not acceptable
 _FRAME = len(b'{"batch":[]}')
-# Customer.io's messages may quote what was sent
-_QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|\S*@\S*""")
+_REASON = re.compile(r"[a-z][a-z_]{0,39}")
+# Customer.io's messages may repeat what was sent: in quotes (which may hold quotes), or as an address
+_QUOTED = re.compile(r"""".*"|".*|`.*`|`.*|(?<!\w)'.*?'(?!\w)|(?<!\w)'.*|\S*@\S*""")
+# sentences that say everything and repeat nothing
+_PLAIN = re.compile(
+    r"(property |attribute )?(name |value )?(cannot|can not|must not) exceed \d{1,6} (bytes|characters)"
+    r"|is required|must be a string or a number|must be a (string|number|boolean)", re.IGNORECASE
+)  # fmt: skip
 
 
 def pack(operations: Sequence[Operation], *, max_operations: int, max_bytes: int) -> Iterator[Batch]:
-    """Operations as requests, in order; each body is at most `max_bytes` exact UTF-8 bytes.
+    """Operations as requests, in order, made one by one; each body is at most `max_bytes` exact UTF-8 bytes.
 
     An operation that alone exceeds `max_bytes` gets a request of its own (the encoder refuses those before).
+
+    Raises:
+        ValueError: a bound is below 1, or `max_bytes` is above what Customer.io takes (500,000).
     """
+    if max_operations < 1 or not 1 <= max_bytes <= MAX_BODY_BYTES:
+        raise ValueError(f"a request has 1 or more operations and 1 to {MAX_BODY_BYTES} bytes")
     # bytes up to each operation, with the comma after it
     ends = list(accumulate(len(body) + 1 for _, body in operations))
     start = 0
@@ -71,19 +88,19 @@ def batch_of(operations: Iterable[Operation]) -> Batch:
 def judge(reply: Reply, batch: Batch) -> Verdict:
     """The meaning of a reply for a batch: the one place that decides it (`docs/replies.md`).
 
-    Only what is fully understood counts as accepted; everything that is not, after bytes went out, is unknown.
+    Only what is fully understood counts as accepted. Not applied, for certain, are only: nothing went out, 401,
+    403 and 429. Everything else that came after the first byte went out is unknown.
     """
     status = reply.status
     if status == 0:
-        outcome = Outcome.UNKNOWN if reply.sent else Outcome.NOT_SENT
-        return Verdict(action=Action.RETRY, outcome=outcome, reason=f"no answer ({reply.error or 'connection'})")
+        return _no_answer(reply)
     if 200 <= status < 300:  # noqa: PLR2004 the class of success
         return _accepted(reply, batch)
     if 300 <= status < 400:  # noqa: PLR2004 redirects
-        host = urlsplit(reply.location).hostname or "another address"
+        host = _host_of(reply.location)
         return Verdict(
-            action=Action.STOP_CONFIG, outcome=Outcome.NOT_SENT,
-            reason=f"the server redirects to {host}; the region of the destination is wrong",
+            action=Action.STOP_CONFIG, outcome=Outcome.UNKNOWN,
+            reason=f"the server redirects to {host}{_region_hint(host)}; redirects are never followed",
         )  # fmt: skip
     if status in {401, 403}:
         return Verdict(
@@ -96,14 +113,39 @@ def judge(reply: Reply, batch: Batch) -> Verdict:
         return Verdict(
             action=Action.PAUSE, outcome=Outcome.NOT_SENT, retry_after_s=reply.retry_after_s, reason="HTTP 429"
         )
-    if status == 408 or status >= 500:  # noqa: PLR2004 timeouts and server errors
+    if status in {408, 425} or status >= 500 or status < 200:  # noqa: PLR2004 time-outs, server errors, no final answer
         return Verdict(
             action=Action.RETRY, outcome=Outcome.UNKNOWN, retry_after_s=reply.retry_after_s, reason=f"HTTP {status}"
         )
     return Verdict(
-        action=Action.STOP_CONFIG, outcome=Outcome.NOT_SENT,
+        action=Action.STOP_CONFIG, outcome=Outcome.UNKNOWN,
         reason=f"the address does not take batches (HTTP {status})",
     )  # fmt: skip
+
+
+def _no_answer(reply: Reply) -> Verdict:
+    if not reply.sent and reply.error == TLS_REFUSED:
+        return Verdict(
+            action=Action.STOP_CONFIG, outcome=Outcome.NOT_SENT,
+            reason="the server's certificate could not be verified (there is no switch that turns this off)",
+        )  # fmt: skip
+    outcome = Outcome.UNKNOWN if reply.sent else Outcome.NOT_SENT
+    return Verdict(action=Action.RETRY, outcome=outcome, reason=f"no answer ({reply.error or 'connection'})")
+
+
+def _host_of(location: str) -> str:
+    try:
+        return urlsplit(location).hostname or "another address"
+    except ValueError:
+        return "another address"
+
+
+def _region_hint(host: str) -> str:
+    """Which region to set, where the redirect goes to one of Customer.io's."""
+    for name in REGIONS:
+        if host == _region(name).track_host:
+            return f": set `region: {name}` for this destination in profiles.yml"
+    return "; is the destination's region right"
 
 
 def _not_understood(why: str) -> Verdict:
@@ -112,7 +154,7 @@ def _not_understood(why: str) -> Verdict:
 
 def _accepted(reply: Reply, batch: Batch) -> Verdict:
     if not reply.complete:
-        return Verdict(action=Action.RETRY, outcome=Outcome.UNKNOWN, reason="the answer was cut short")
+        return Verdict(action=Action.RETRY, outcome=Outcome.UNKNOWN, reason="the answer was cut short or too long")
     try:
         # the standard library's parser sees repeated keys, which could hide an error list
         body = json.loads(reply.body, object_pairs_hook=_unique)
@@ -120,10 +162,12 @@ def _accepted(reply: Reply, batch: Batch) -> Verdict:
         return _not_understood("the answer is no JSON")
     if not isinstance(body, dict):
         return _not_understood("the answer is no JSON object")
+    if "error" in body or "meta" in body:  # how the older endpoints, and proxies, say that something failed
+        return _not_understood("the answer speaks of an error and does not say which row")
     errors = body.get("errors")
     if errors is None and reply.status == 200:  # noqa: PLR2004 the documented success
         return Verdict(action=Action.DONE, outcome=Outcome.ACCEPTED)
-    if not isinstance(errors, list) or (not errors and reply.status == 207):  # noqa: PLR2004 partial failure
+    if not isinstance(errors, list) or (not errors and reply.status != 200):  # noqa: PLR2004 partial failure
         return _not_understood("the answer has no list of errors")
     found: dict[int, list[dict[str, Any]]] = {}
     for error in errors:
@@ -131,7 +175,7 @@ def _accepted(reply: Reply, batch: Batch) -> Verdict:
         if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(batch.operations):
             return _not_understood("the answer names a row that was not in the request")
         found.setdefault(index, []).append(error)
-    refusals = tuple(_refused(batch.operations[i].seq, found[i], reply.status) for i in sorted(found))
+    refusals = tuple(_refused(batch.operations[i], found[i], reply.status) for i in sorted(found))
     return Verdict(action=Action.DONE, outcome=Outcome.ACCEPTED, refusals=refusals)
 
 
@@ -142,40 +186,85 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refused(seq: int, errors: list[dict[str, Any]], status: int) -> Refusal:
-    first = errors[0]
-    message = _scrubbed(first.get("message"))
-    if len(errors) > 1:
-        message += f" (and {len(errors) - 1} more)"
-    return Refusal(
-        seq=seq, reason=_scrubbed(first.get("reason")) or "invalid", field=_scrubbed(first.get("field")),
-        message=message, status=status,
-    )  # fmt: skip
-
-
-def _scrubbed(text: Any) -> str:  # noqa: ANN401 whatever the server sent
-    """A server's word without anything that may repeat a value, on one line."""
-    if not isinstance(text, str):
-        return ""
-    plain = "".join(c if c.isprintable() else " " for c in text)
-    return _QUOTED.sub("…", plain)[:LONGEST_MESSAGE]
-
-
 def _whole_refused(reply: Reply, batch: Batch) -> Verdict:
     if len(batch.operations) > 1:
         return Verdict(action=Action.SPLIT, outcome=Outcome.NOT_SENT, reason=f"HTTP {reply.status}")
+    operation = batch.operations[0]
     refusal = Refusal(
-        seq=batch.operations[0].seq, reason="too_large" if reply.status == 413 else "invalid",  # noqa: PLR2004
-        message=f"Customer.io refused the row (HTTP {reply.status})", status=reply.status,
+        seq=operation.seq, reason="too_large" if reply.status == 413 else "invalid",  # noqa: PLR2004
+        message=f"Customer.io refused the row (HTTP {reply.status}, {len(operation.body):,} bytes)",
+        status=reply.status,
     )  # fmt: skip
     try:
-        errors = orjson.loads(reply.body).get("errors")
-        named = [e for e in errors if isinstance(e, dict)]
-    except (orjson.JSONDecodeError, AttributeError, TypeError):
+        named = [e for e in json.loads(reply.body)["errors"] if isinstance(e, dict)]
+    except (ValueError, RecursionError, LookupError, TypeError):
         named = []
     if named:
-        refusal = _refused(batch.operations[0].seq, named, reply.status)
+        refusal = _refused(operation, named, reply.status)
     return Verdict(action=Action.DONE, outcome=Outcome.ACCEPTED, refusals=(refusal,))
+
+
+# --- what may be shown of an answer ------------------------------------------------------------------------------
+
+
+def _refused(operation: Operation, errors: list[dict[str, Any]], status: int) -> Refusal:
+    """One refusal for all that was said about a row: the first in full, of the others the fields."""
+    first, fields = errors[0], list(dict.fromkeys(_field(e.get("field")) for e in errors))
+    message = _message(first.get("message"), operation.body)
+    others = [name for name in fields[1:] if name]
+    if others:
+        message += f" (also: {', '.join(others[:3])}{', …' if len(others) > 3 else ''})"  # noqa: PLR2004 enough to see
+    reason = first.get("reason")
+    known = isinstance(reason, str) and _REASON.fullmatch(reason) is not None
+    return Refusal(
+        seq=operation.seq, reason=str(reason) if known else "invalid", field=fields[0], message=message, status=status
+    )
+
+
+def _one_line(text: Any) -> str:  # noqa: ANN401 whatever the server sent
+    return "".join(c if c.isprintable() else " " for c in text) if isinstance(text, str) else ""
+
+
+def _field(text: Any) -> str:  # noqa: ANN401 whatever the server sent
+    return _QUOTED.sub("…", _one_line(text))[:LONGEST_FIELD]
+
+
+def _message(text: Any, body: bytes) -> str:  # noqa: ANN401 whatever the server sent
+    """A server's sentence without anything that repeats a value of the row, on one line."""
+    line = _one_line(text)
+    if plain := _PLAIN.search(line):
+        return plain[0]
+    sent = _values(body)
+    everything = "\0".join(sent)
+    longer = [value for value in sent if len(value) > 3]  # noqa: PLR2004 shorter ones are in every word
+    words = []
+    for word in _QUOTED.sub("…", line).split():
+        bare = word.strip(".,:;!?()[]{}<>=").casefold()
+        repeats = bare in sent or (len(bare) > 2 and bare in everything) or any(v in bare for v in longer)  # noqa: PLR2004
+        words.append("…" if repeats else word)
+    short = re.sub(r"…( …)+", "…", " ".join(words))
+    return short if len(short) <= LONGEST_MESSAGE else short[: LONGEST_MESSAGE - 1] + "…"
+
+
+def _values(body: bytes) -> set[str]:
+    """Everything of an operation that is a value and not a name, in lower case, whole and by its words."""
+    try:
+        top = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        top = body.decode(errors="replace")
+    found: set[str] = set()
+    left = [top]
+    while left:
+        node = left.pop()
+        if isinstance(node, dict):
+            left.extend(node.values())
+        elif isinstance(node, list):
+            left.extend(node)
+        elif node is not None and not isinstance(node, bool):
+            text = str(node).casefold()
+            found.update([text, *text.split(), *re.findall(r"\w+", text)])
+    found.discard("")
+    return found
 
 
 # --- sending -----------------------------------------------------------------------------------------------------
@@ -197,10 +286,11 @@ class TrackSender:
         region: `us` or `eu`; the host comes from the SDK.
         base_url: a sandbox on loopback instead of a region.
         ca_file: for a sandbox with a certificate of its own.
+        concurrency: how many idle connections are kept; a thread more than that gets one for the while.
         version: for the User-Agent.
 
     Raises:
-        ConfigError: `base_url` is not on loopback.
+        ConfigError: the region is unknown, `base_url` is not on loopback, or `ca_file` does not exist.
     """
 
     def __init__(  # noqa: PLR0913 each is a plain fact of the destination
@@ -209,12 +299,18 @@ class TrackSender:
     ) -> None:  # fmt: skip
         if base_url:
             _loopback_only(base_url)
+        if region not in REGIONS:
+            raise ConfigError("the region of a destination is `us` or `eu`", hint="which one: Customer.io, Settings, Account")
+        if ca_file and not Path(ca_file).is_file():
+            raise ConfigError("`ca_file` of the destination does not exist", hint="the path is relative to where revetl runs")
         self._site_id = site_id
         self._api_key = api_key
         self._region = region
         self._ca_file = ca_file
         self._agent = f"revetl/{version}"
         self._free: list[_Line] = []
+        self._busy: set[_Line] = set()
+        self._closed = False
         self._lock = threading.Lock()
         self._concurrency = concurrency
         self._base = base_url.rstrip("/") or f"https://{_region(region).track_host}"
@@ -227,7 +323,9 @@ class TrackSender:
         """Which workspace the credentials belong to; nothing is changed there.
 
         Raises:
-            CredentialsRefused, ConfigError (another region), DestinationDown.
+            CredentialsRefused: HTTP 401 or 403.
+            ConfigError: another region, a redirect, or a certificate that cannot be verified.
+            DestinationDown: no answer, or one that cannot be understood.
         """
         reply = self._exchange("GET", REGION_PATH, None, 30.0)
         where = urlsplit(self._base).netloc
@@ -236,13 +334,19 @@ class TrackSender:
                 f"{where} refused the credentials (HTTP {reply.status}); no row was sent",
                 hint="check site_id and api_key of the destination: `revetl debug` shows where they come from",
             )
-        if reply.error == "SSLError":
+        if reply.status == 0 and reply.error == TLS_REFUSED:
             raise ConfigError(
                 f"the certificate of {where} could not be verified; nothing was sent",
                 hint="is a proxy between? There is no switch that turns the verification off",
             )
+        if 300 <= reply.status < 400:  # noqa: PLR2004 redirects
+            host = _host_of(reply.location)
+            raise ConfigError(
+                f"{where} redirects to {host}, and redirects are never followed; nothing was sent",
+                hint=_region_hint(host).strip(":; "),
+            )
         try:
-            body = orjson.loads(reply.body)
+            body = orjson.loads(reply.body if reply.status == 200 and reply.complete else b"")  # noqa: PLR2004 success
             found = Workspace(environment_id=int(body["environment_id"]), region=str(body["region"]), url=str(body["url"]))
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             said = f"HTTP {reply.status}" if reply.status else reply.error or "no answer"
@@ -250,11 +354,10 @@ class TrackSender:
                 f"{where} could not be asked for its workspace ({said}); nothing was sent",
                 hint="is the address right and reachable? try: revetl debug",
             ) from None
-        ours = urlsplit(self._base).hostname or ""
-        if found.region != self._region and not _is_loopback(ours):
+        if found.region != self._region and not _is_loopback(urlsplit(self._base).hostname or ""):
             raise ConfigError(
-                f"the workspace is in region {found.region!r}, and the destination says {self._region!r}",
-                hint=f"set `region: {found.region}` for this destination in profiles.yml",
+                f"the workspace is in another region than {self._region!r}, which the destination says; nothing was sent",
+                hint=f"set `region: {found.region}` for this destination in profiles.yml" if found.region in REGIONS else "",
             )
         return found
 
@@ -263,22 +366,32 @@ class TrackSender:
         return str(self.workspace().environment_id)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, also those in use: their requests end at once, with an unknown outcome. Final."""
         with self._lock:
-            lines, self._free = self._free, []
-        for line in lines:
+            self._closed = True
+            idle, self._free = self._free, []
+            busy = list(self._busy)
+        for line in busy:
+            line.cut()
+        for line in idle:
             line.close()
 
     def _exchange(self, method: str, path: str, body: bytes | None, deadline_s: float) -> Reply:
         with self._lock:
-            line = self._free.pop() if self._free else None
-        if line is None:
-            line = _Line(self._client(), self._ca_file, self._agent)
+            if self._closed:
+                return Reply(status=0, sent=False, complete=False, error="Closed")
+            line = self._free.pop() if self._free else _Line(self._client(), self._ca_file, self._agent)
+            self._busy.add(line)
         try:
             return line.exchange(method, self._base + path, body, deadline_s)
         finally:
             with self._lock:
-                self._free.append(line)
+                self._busy.discard(line)
+                keep = len(self._free) < self._concurrency and not self._closed
+                if keep:
+                    self._free.append(line)
+            if not keep:
+                line.close()
 
     def _client(self) -> CustomerIO:
         return CustomerIO(self._site_id, self._api_key, region=_region(self._region), retries=0)
@@ -296,8 +409,13 @@ def _is_loopback(host: str) -> bool:
 
 
 def _loopback_only(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or parts.username or not _is_loopback(parts.hostname or ""):
+    try:
+        parts = urlsplit(url)
+        plain = parts.scheme in {"http", "https"} and _is_loopback(parts.hostname or "") and parts.port != 0
+        good = plain and not (parts.username or parts.password or parts.query or parts.fragment or "\\" in url)
+    except ValueError:
+        good = False
+    if not good:
         raise ConfigError(
             "the address of a sandbox must be http(s) on this machine (127.0.0.1)",
             hint="for Customer.io itself set `type: customerio` and `region`; its hosts are known",
@@ -310,6 +428,8 @@ class _Line:
     def __init__(self, client: CustomerIO, ca_file: str, agent: str) -> None:
         self._client = client
         self._wire = _Wire()
+        # as bytes: requests would write text as Latin-1, and fail for anything else
+        self._auth = (str(client.site_id).encode(), str(client.api_key).encode())
         session: requests.Session = client.http
         adapter = _Adapter(self._wire)
         session.mount("https://", adapter)
@@ -321,36 +441,41 @@ class _Line:
 
     def close(self) -> None:
         self._client.close()
+        self._wire.release()
+
+    def cut(self) -> None:
+        self._wire.cut()
 
     def exchange(self, method: str, url: str, body: bytes | None, deadline_s: float) -> Reply:
         """One request and its reply within `deadline_s`, whatever the server does."""
         wire = self._wire
-        wire.begin()
         began = time.monotonic()
+        turn = wire.begin()
         # the timeout of a socket is between bytes, so a dripping answer never meets it: the socket is shut instead
-        watch = threading.Timer(deadline_s, wire.cut)
+        watch = threading.Timer(deadline_s, wire.cut, (turn,))
         watch.daemon = True
         watch.start()
-        status, got, headers = 0, b"", {}
+        status, got, retry_after, location, whole, failure = 0, b"", None, "", False, ""
         try:
             with self._session.request(
                 method, url, data=body, headers={"Content-Type": "application/json"} if body else None, stream=True,
                 timeout=(min(CONNECT_S, deadline_s), deadline_s), allow_redirects=False,
-                auth=(self._client.site_id, self._client.api_key),
+                auth=self._auth,  # type: ignore[arg-type]  # bytes are taken as they are
             ) as answer:  # fmt: skip
-                status, headers = answer.status_code, dict(answer.headers)
+                status = answer.status_code
+                retry_after, location = _retry_after(answer.headers), answer.headers.get("Location", "")
                 got, whole = _read(answer.raw)
-            complete = whole and not wire.was_cut
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             # texts of these errors may repeat the payload: only the class is kept
-            name = "Deadline" if wire.was_cut else type(error).__name__
-            return Reply(status=status, complete=False, sent=wire.sent, error=name, seconds=time.monotonic() - began,
-                         retry_after_s=_retry_after(headers))  # fmt: skip
+            failure = _name_of(error)
         finally:
             watch.cancel()
+            wire.end()
+        if wire.was_cut:
+            failure, whole = "Deadline", False
         return Reply(
-            status=status, body=got, complete=complete, retry_after_s=_retry_after(headers),
-            location=headers.get("Location", headers.get("location", "")), seconds=time.monotonic() - began,
+            status=status, body=got, complete=whole, retry_after_s=retry_after, location=location,
+            sent=wire.sent, error=failure, seconds=time.monotonic() - began,
         )  # fmt: skip
 
 
@@ -366,12 +491,22 @@ def _read(raw: Any) -> tuple[bytes, bool]:  # noqa: ANN401 urllib3's response
     return b"".join(parts), True
 
 
-def _retry_after(headers: dict[str, str]) -> float | None:
+def _name_of(error: BaseException) -> str:
+    """The class of what went wrong at the bottom; `TLS_REFUSED` where trying again cannot help."""
+    chain = [error]
+    while (below := chain[-1].__cause__ or chain[-1].__context__) is not None and below not in chain:
+        chain.append(below)
+    for one in chain:
+        # a connection that ends within the handshake is trouble of the network; all else is a refusal
+        if isinstance(one, ssl.SSLError) and not isinstance(one, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return TLS_REFUSED
+    return type(chain[-1]).__name__
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that a server asks to wait: a number, or a date (RFC 9110, 10.2.3); nonsense is no wish."""
-    text = next((v for k, v in headers.items() if k.lower() == "retry-after"), "").strip()
-    if not text:
-        return None
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
+    text = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
         return float(text)
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
@@ -380,29 +515,70 @@ def _retry_after(headers: dict[str, str]) -> float | None:
 
 
 class _Wire:
-    """What happens on the socket of one request."""
+    """The socket of one line: whether anything went out on it, and the power to shut it from another thread.
+
+    It holds a second handle of the socket, since the first one is out of reach in a TLS handshake and while an
+    answer is read that ends with the connection.
+    """
 
     def __init__(self) -> None:
         self.sent = False
         self.was_cut = False
-        self._connection: Any = None
+        self._lock = threading.Lock()
+        self._turn = 0
+        self._connection: HTTPConnection | None = None
+        self._handle: socket.socket | None = None
 
-    def begin(self) -> None:
-        self.sent = self.was_cut = False
+    def begin(self) -> int:
+        """A new exchange; its number is what a watch may cut."""
+        with self._lock:
+            self._turn += 1
+            self.sent = self.was_cut = False
+            return self._turn
 
-    def uses(self, connection: Any) -> None:  # noqa: ANN401 urllib3's connection
-        self._connection = connection
+    def end(self) -> None:
+        """The exchange is over: a watch that comes too late must not hit the next one."""
+        with self._lock:
+            self._turn += 1
+            if self._connection is not None and self._connection.sock is None:
+                self._drop()  # urllib3 has closed it; without this the server would not see that
 
-    def cut(self) -> None:
-        """Shut the socket from another thread, so that a blocked read or write ends."""
-        self.was_cut = True
-        sock = getattr(self._connection, "sock", None)
-        if sock is not None:
-            try:
-                # not through SSLSocket.shutdown, which would drop the TLS state under the reader
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
-            except OSError:
-                return  # it was closed in the same moment
+    def opened(self, connection: HTTPConnection, sock: socket.socket) -> None:
+        """A connection was made; after the deadline it is not used."""
+        with self._lock:
+            self._refuse()
+            self._drop()
+            self._connection, self._handle = connection, sock.dup()
+
+    def sending(self) -> None:
+        """Bytes go out now: from here on the server may have something."""
+        with self._lock:
+            self._refuse()
+            self.sent = True
+
+    def release(self) -> None:
+        """Let the system close the connection."""
+        with self._lock:
+            self._drop()
+
+    def cut(self, turn: int | None = None) -> None:
+        """Shut the socket, so that a blocked read or write ends; in a given exchange only, or whatever it does."""
+        with self._lock:
+            if turn is not None and turn != self._turn:
+                return
+            self.was_cut = True
+            if self._handle is not None:
+                with suppress(OSError):  # the other side was quicker
+                    self._handle.shutdown(socket.SHUT_RDWR)
+
+    def _refuse(self) -> None:
+        if self.was_cut:
+            raise TimeoutError
+
+    def _drop(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.close()
 
 
 class _Adapter(HTTPAdapter):
@@ -422,11 +598,19 @@ class _Adapter(HTTPAdapter):
 
 def _watched(pool: Any, connection: Any, wire: _Wire) -> Callable[..., Any]:  # noqa: ANN401 urllib3's classes
     class Connection(connection):  # type: ignore[misc]  # a class made for one wire
+        def _new_conn(self) -> socket.socket:
+            sock: socket.socket = super()._new_conn()
+            try:
+                wire.opened(self, sock)
+            except OSError:
+                sock.close()
+                raise
+            return sock
+
         def send(self, data: Any) -> None:  # noqa: ANN401 http.client's signature
-            wire.uses(self)
             if self.sock is None:
                 self.connect()
-            wire.sent = True  # from here on the server may have something
+            wire.sending()
             super().send(data)
 
     class Pool(pool):  # type: ignore[misc]  # a class made for one wire

@@ -1,8 +1,9 @@
 """How requests go out: a window of a few at a time, two rates, one layer of retries, a breaker, and a deadline.
 
-`Delivery.deliver` takes operations and gives outcomes. Threads only send; every decision is made in the calling
-thread, by the values of `customerio.judge` and the small machines below (`_Bucket`, `_Breaker`), with clock and
-randomness from outside. It yields only while no request is under way, so that the caller may open a transaction.
+`Window` decides: it is told the time and the replies, and says which request goes next and what became of each
+row; no clock, thread or socket is in it. `Delivery.deliver` drives it: its threads only send, everything else is
+done in the calling thread, and it yields only while no request is under way, so that the caller may open a
+transaction.
 
 The rules and their numbers are in `docs/delivery.md`.
 """
@@ -13,17 +14,24 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from tenacity import RetryCallState, stop_after_attempt, wait_exponential
 
-from revetl.customerio import batch_of, judge, pack
+from revetl.customerio import MAX_BODY_BYTES, batch_of, judge, pack
 from revetl.destination import Action, Batch, Operation, Outcome, Refusal, Reply, Sender, Verdict
-from revetl.errors import ConfigError, CredentialsRefused, DestinationDown, GuardTripped, LeaseLost, RevetlError
+from revetl.errors import (
+    ConfigError,
+    CredentialsRefused,
+    DestinationDown,
+    GuardTripped,
+    LeaseLost,
+    RevetlError,
+)
 
-DRAIN_ON_STOP_S = 20.0
+ABANDONED_S = 1.0  # in which a request ends whose socket was shut
 BREAKER_FAILURES = 10
 BREAKER_WINDOW_S = 30.0
 BREAKER_SHARE = 0.5
@@ -32,6 +40,7 @@ SLOWEST = 0.02  # the learnt rate never falls below this share of the declared o
 CREEP = 0.02
 REFUSED_ROWS_MIN = 200
 LONGEST_SLEEP_S = 1.0  # so that a signal is noticed soon
+SHORTEST_SLEEP_S = 0.001
 
 
 class Clock(Protocol):
@@ -72,6 +81,10 @@ class DeliverySettings:
         retry_share, retry_floor: retries may be this share of first attempts, and some.
         no_progress_s: without an accepted request for so long, the run ends (and the next one goes on).
         refused_share: more refused rows than this end the run: something is wrong with all of them.
+        drain_s: after a stop, requests under way get so long for their answers.
+
+    Raises:
+        ConfigError: a number is out of its bounds.
     """
 
     concurrency: int = 4
@@ -87,6 +100,18 @@ class DeliverySettings:
     retry_floor: int = 10
     no_progress_s: float = 900.0
     refused_share: float = 0.2
+    drain_s: float = 20.0
+
+    def __post_init__(self) -> None:
+        for name in ("concurrency", "max_batch_operations", "attempts", "requests_per_second", "operations_per_second",
+                     "request_deadline_s"):  # fmt: skip
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ConfigError(f"{name!r} of the destination must be a number above 0", hint="change it in profiles.yml")
+        if not 0 < self.max_batch_bytes <= MAX_BODY_BYTES:
+            raise ConfigError(
+                f"'max_batch_bytes' of the destination must be above 0 and at most {MAX_BODY_BYTES:,}, Customer.io's limit",
+                hint="change it in profiles.yml",
+            )
 
 
 Range = tuple[int, int]
@@ -109,7 +134,18 @@ class Idle:
 
 @dataclass(slots=True)
 class Stats:
-    """Totals of a run."""
+    """Totals of a run.
+
+    Attributes:
+        requests: all that went out.
+        first_attempts: batches that went out at least once, as they were packed.
+        retries: repetitions after a failure or an answer that was not understood (what the budget bounds);
+            neither the halves of a refused batch, nor what was sent again after a 429.
+        bytes: of request bodies.
+        rows: rows that were accepted or refused.
+        refused: of these, by us or by Customer.io.
+        paused_s: time in which nothing was under way.
+    """
 
     requests: int = 0
     first_attempts: int = 0
@@ -120,13 +156,32 @@ class Stats:
     paused_s: float = 0.0
 
 
-@dataclass(slots=True)
-class _Request:
+@dataclass(slots=True, eq=False)
+class Request:
+    """One batch on its way.
+
+    Attributes:
+        attempts: that failed; those by which a breaker probes do not count.
+        maybe_applied: whether any attempt may have had an effect.
+        misread: answers that were not understood, of it and of the batches that it was halved from.
+        not_before: when it may go, by the clock of the delivery.
+        launched_at: when it last went.
+        fresh: it never went out, nor did a batch that it is a half of.
+        retrying: its next launch is a retry, which needs budget.
+        probe: it went out to see whether the destination is back.
+        reason: of its last failure.
+    """
+
     batch: Batch
     attempts: int = 0
     maybe_applied: bool = False
     misread: int = 0
     not_before: float = 0.0
+    launched_at: float = 0.0
+    fresh: bool = True
+    retrying: bool = False
+    probe: bool = False
+    reason: str = ""
 
 
 class _Bucket:
@@ -212,6 +267,247 @@ def _ranges(operations: Sequence[Operation], without: Iterable[int] = ()) -> lis
     return out
 
 
+class Window:
+    """Which request goes next, and what its reply means for the rows: all decisions of a delivery.
+
+    Pure: times come in as arguments (seconds of a clock that never goes back), randomness from outside. The driver
+    asks `wait_for`, sends what `launch` gives, and tells `land` the reply; `settled` gives what became known.
+    Rates, breaker, budget and totals last over all the chunks of a run.
+
+    Attributes:
+        stats: totals.
+        stopped: why nothing more is sent.
+        gave_up: the last reason why a request was given up without an answer.
+        under_way: number of requests between `launch` and `land`.
+    """
+
+    def __init__(self, settings: DeliverySettings, *, rng: random.Random, now: float) -> None:
+        self.stats = Stats()
+        self.stopped: RevetlError | None = None
+        self.gave_up = ""
+        self.under_way = 0
+        self._settings = settings
+        self._rng = rng
+        self._requests = _Bucket(settings.requests_per_second, now)
+        self._operations = _Bucket(settings.operations_per_second, now)
+        self._breaker = _Breaker()
+        self._pause_until = now
+        self._pauses = 0  # 429s since the last answer of another kind
+        self._slowed_at = float("-inf")
+        self._trouble_at: float | None = None  # the first failure or pause since something was accepted
+        self._width = settings.concurrency
+        self._source: Iterator[Batch] = iter(())
+        self._exhausted = True
+        self._waiting: deque[Request] = deque()
+        self._known = _Outcomes()
+
+    def open(self, operations: Sequence[Operation], refusals: Sequence[Refusal], now: float) -> None:
+        """A chunk to send, and rows of it that our own checks refused. The one before must be over."""
+        self._source = pack(
+            operations, max_operations=self._settings.max_batch_operations, max_bytes=self._settings.max_batch_bytes
+        )
+        self._exhausted = False
+        self._known.refusals.extend(refusals)
+        self.stats.rows += len(refusals)
+        self.stats.refused += len(refusals)
+        if self._trouble_at is not None:
+            self._trouble_at = now  # time between chunks is not time without an answer
+
+    def stop(self, error: RevetlError) -> None:
+        """Launch nothing more. The first reason stays."""
+        self.stopped = self.stopped or error
+
+    # --- what goes next --------------------------------------------------------------------------------------
+
+    def wait_for(self, now: float) -> float:
+        """Seconds until `launch` may be called; 0 for now; `inf` where only a reply can change that."""
+        if self.stopped or self.under_way >= self._width:
+            return float("inf")
+        request = self._next(now)
+        if request is None:
+            return min((r.not_before - now for r in self._waiting if not self._over_budget(r)), default=float("inf"))
+        rows = len(request.batch.operations)
+        return max(
+            0.0, self._pause_until - now, self._breaker.wait_for(now), self._requests.wait_for(1, now),
+            self._operations.wait_for(rows, now),
+        )  # fmt: skip
+
+    def launch(self, now: float) -> Request:
+        """The next request, which goes out now; only after `wait_for` gave 0 for the same `now`."""
+        request = self._next(now)
+        assert request is not None  # noqa: S101 `wait_for` has found it
+        self._waiting.remove(request)
+        self._requests.take(1)
+        self._operations.take(len(request.batch.operations))
+        stats = self.stats
+        stats.requests += 1
+        stats.bytes += len(request.batch.body)
+        stats.first_attempts += request.fresh
+        stats.retries += request.retrying
+        request.fresh = request.retrying = False
+        request.launched_at = now
+        request.probe = self._breaker.probing = self._breaker.open_until is not None
+        self.under_way += 1
+        return request
+
+    def over(self) -> bool:
+        """Whether nothing is under way and nothing more will go."""
+        return self.under_way == 0 and (self.stopped is not None or self._hopeless())
+
+    def _hopeless(self) -> bool:
+        """Whether all that is left are retries without budget, and nothing can come that makes some."""
+        return self._exhausted and all(self._over_budget(r) for r in self._waiting)
+
+    def _next(self, now: float) -> Request | None:
+        request = next((r for r in self._waiting if r.not_before <= now and not self._over_budget(r)), None)
+        if request is None and not self._exhausted:
+            batch = next(self._source, None)
+            self._exhausted = batch is None
+            if batch is not None:
+                request = Request(batch=batch)
+                self._waiting.append(request)
+        return request
+
+    def _over_budget(self, request: Request) -> bool:
+        """Whether it is a retry for which there is no budget; first attempts of others make some."""
+        stats, settings = self.stats, self._settings
+        return request.retrying and stats.retries + 1 > settings.retry_share * stats.first_attempts + settings.retry_floor
+
+    # --- what a reply means ----------------------------------------------------------------------------------
+
+    def land(self, request: Request, reply: Reply, now: float) -> None:
+        """The reply of a launched request."""
+        self.under_way -= 1
+        verdict = judge(reply, request.batch)
+        request.maybe_applied |= verdict.outcome is Outcome.UNKNOWN
+        request.reason = verdict.reason
+        failed = verdict.outcome is Outcome.UNKNOWN or verdict.action is Action.RETRY
+        self._breaker.note(ok=not failed, now=now)
+        if verdict.action is not Action.PAUSE:
+            self._pauses = 0
+        if verdict.action is Action.DONE:
+            self._done(request, verdict)
+        elif verdict.action is Action.PAUSE:
+            self._slow_down(request, verdict, now)
+        elif verdict.action in {Action.STOP_CREDENTIALS, Action.STOP_CONFIG}:
+            kind = CredentialsRefused if verdict.action is Action.STOP_CREDENTIALS else ConfigError
+            self.stop(kind(f"{verdict.reason}; the run stopped, and no row is blamed",
+                           hint="`revetl debug` checks the destination without sending anything"))  # fmt: skip
+            self._leave(request)
+        elif verdict.action is Action.SPLIT:
+            self._split(request, verdict, now)
+        else:
+            self._again(request, verdict, now)
+
+    def abandon(self, request: Request) -> None:
+        """Nobody waits for the reply of this launched request any more."""
+        self.under_way -= 1
+        request.maybe_applied = True
+        self._leave(request)
+
+    def check(self, now: float) -> None:
+        """Ends what cannot go on: a run without any success for too long, and retries without budget at the end."""
+        no_progress_s = self._settings.no_progress_s
+        if self._trouble_at is not None and now - self._trouble_at > no_progress_s:
+            self.stop(DestinationDown(
+                f"no request was accepted for {no_progress_s:,.0f} s (last: {self._last_reason()})",
+                hint="run again later: what was not acknowledged is sent then",
+            ))  # fmt: skip
+        if self.over():
+            for request in self._waiting:
+                self._leave(request)
+            self._waiting.clear()
+
+    def settled(self) -> Settled | None:
+        """What became known since the last call."""
+        return self._known.flush()
+
+    def _last_reason(self) -> str:
+        return next((r.reason for r in self._waiting if r.reason), "no answer")
+
+    def _done(self, request: Request, verdict: Verdict) -> None:
+        operations = request.batch.operations
+        self._known.accepted.extend(_ranges(operations, (r.seq for r in verdict.refusals)))
+        self._known.refusals.extend(verdict.refusals)
+        stats = self.stats
+        stats.rows += len(operations)
+        stats.refused += len(verdict.refusals)
+        self._trouble_at = None
+        for bucket in (self._requests, self._operations):
+            bucket.factor = min(1.0, bucket.factor + CREEP)
+        self._width = min(self._settings.concurrency, self._width + 1)
+        if stats.rows >= REFUSED_ROWS_MIN and stats.refused > self._settings.refused_share * stats.rows:
+            self.stop(GuardTripped(
+                f"{stats.refused:,} of {stats.rows:,} rows were refused (more than {self._settings.refused_share:.0%}), "
+                "so the rest was not sent",
+                hint="look at the reasons below, cure the commonest, and run again",
+            ))  # fmt: skip
+
+    def _slow_down(self, request: Request, verdict: Verdict, now: float) -> None:
+        """Everybody waits; the rate is halved, but once for all the requests that met the same wall."""
+        self._pauses += 1
+        pause = max(self._backoff(self._pauses), verdict.retry_after_s or 0.0)
+        self._pause(pause, now)
+        if request.launched_at > self._slowed_at:
+            self._slowed_at = now
+            for bucket in (self._requests, self._operations):
+                bucket.factor = max(SLOWEST, bucket.factor / 2)
+            self._width = max(1, self._width // 2)
+        self._waiting.appendleft(request)
+
+    def _pause(self, seconds: float, now: float) -> None:
+        self._pause_until = max(self._pause_until, now + seconds)
+        if self._pause_until > self._in_trouble(now) + self._settings.no_progress_s:
+            self.stop(DestinationDown(
+                f"Customer.io asks to wait {seconds:,.0f} s, longer than a run lasts", hint="run again after that"
+            ))  # fmt: skip
+
+    def _split(self, request: Request, verdict: Verdict, now: float) -> None:
+        """Halve a request that was refused as a whole; one that was not understood is first repeated once."""
+        operations = request.batch.operations
+        misread = verdict.outcome is Outcome.UNKNOWN
+        request.misread += misread
+        if misread and (request.misread == 1 or len(operations) == 1):
+            self._again(request, verdict, now)
+            return
+        if misread:
+            self._in_trouble(now)
+        middle = len(operations) // 2
+        for half in (operations[middle:], operations[:middle]):
+            self._waiting.appendleft(Request(
+                batch=batch_of(half), maybe_applied=request.maybe_applied, misread=request.misread, fresh=False,
+                retrying=misread, reason=verdict.reason,
+            ))  # fmt: skip
+
+    def _again(self, request: Request, verdict: Verdict, now: float) -> None:
+        self._in_trouble(now)
+        request.attempts += not request.probe
+        if stop_after_attempt(self._settings.attempts)(_attempt(request.attempts)):
+            self._leave(request)
+            return
+        if verdict.retry_after_s is not None:
+            self._pause(verdict.retry_after_s, now)
+        request.not_before = now + self._backoff(request.attempts)
+        request.retrying = True
+        self._waiting.append(request)
+
+    def _in_trouble(self, now: float) -> float:
+        """Since when nothing was accepted any more."""
+        self._trouble_at = now if self._trouble_at is None else self._trouble_at
+        return self._trouble_at
+
+    def _backoff(self, attempt: int) -> float:
+        """Full jitter: any time below an exponential curve, so that many clients do not return together."""
+        curve = wait_exponential(multiplier=self._settings.backoff_first_s, max=self._settings.backoff_longest_s)
+        return self._rng.uniform(0, curve(_attempt(max(1, attempt))))
+
+    def _leave(self, request: Request) -> None:
+        """Give a request up: unknown if any attempt may have been applied, else certainly not sent."""
+        if request.reason:
+            self.gave_up = request.reason
+        (self._known.unknown if request.maybe_applied else self._known.not_sent).extend(_ranges(request.batch.operations))
+
+
 class Delivery:
     """Sends chunks of a run; rates, breaker and budget last over all of them.
 
@@ -223,25 +519,36 @@ class Delivery:
         self, sender: Sender, settings: DeliverySettings, *, clock: Clock, rng: random.Random,
         may_send: Callable[[], bool] = lambda: True,
     ) -> None:  # fmt: skip
-        self.stats = Stats()
-        self.stopped: RevetlError | None = None
-        self.gave_up = ""
         self._sender = sender
         self._settings = settings
         self._clock = clock
-        self._rng = rng
         self._may_send = may_send
-        now = clock.monotonic()
-        self._requests = _Bucket(settings.requests_per_second, now)
-        self._operations = _Bucket(settings.operations_per_second, now)
-        self._breaker = _Breaker()
-        self._pause_until = now
-        self._last_good = now
-        self._width = settings.concurrency
+        self._window = Window(settings, rng=rng, now=clock.monotonic())
+        self._drain_until: float | None = None
+        self._abandoned = False
+
+    @property
+    def stats(self) -> Stats:
+        """Totals of the run so far."""
+        return self._window.stats
+
+    @property
+    def stopped(self) -> RevetlError | None:
+        """Why nothing more is sent."""
+        return self._window.stopped
+
+    @property
+    def gave_up(self) -> str:
+        """The last reason why a request was given up without an answer; may be cleared."""
+        return self._window.gave_up
+
+    @gave_up.setter
+    def gave_up(self, reason: str) -> None:
+        self._window.gave_up = reason
 
     def stop(self, error: RevetlError) -> None:
         """Send nothing new; what is under way may finish. Safe to call from a signal's handler."""
-        self.stopped = self.stopped or error
+        self._window.stop(error)
 
     def deliver(
         self, operations: Sequence[Operation], refusals: Sequence[Refusal] = (), *, idle_every_s: float,
@@ -250,217 +557,86 @@ class Delivery:
         """Send the operations in order, and say what became of each.
 
         Yields only while nothing is under way: outcomes, and `Idle` at least every `idle_every_s` seconds. After
-        a stop, operations that were not yet taken are not reported: they were not sent.
+        a stop, operations that were not yet taken are not reported: they were not sent. (A request whose answer
+        does not come within `drain_s` after a stop is cut off by closing the sender.)
 
         Args:
+            operations: with growing numbers.
             refusals: rows of the same chunk that our own checks refused; they count and are passed through.
-            progress: told the number of rows that got an outcome, as soon as they do.
+            idle_every_s: see above.
+            progress: told the number of rows of the run that have an outcome, as soon as they do.
         """
-        if self.stopped:
+        window, clock = self._window, self._clock
+        if window.stopped:
             return
-        self._last_good = self._clock.monotonic()
-        known = _Outcomes()
-        known.refusals.extend(refusals)
-        self.stats.rows += len(refusals)
-        self.stats.refused += len(refusals)
-        source = pack(
-            operations, max_operations=self._settings.max_batch_operations, max_bytes=self._settings.max_batch_bytes
-        )
-        waiting: deque[_Request] = deque()
-        flying: dict[Future[Reply], _Request] = {}
-        idle_at = self._clock.monotonic() + idle_every_s
-        exhausted = False
-        with ThreadPoolExecutor(max_workers=self._settings.concurrency, thread_name_prefix="revetl") as pool:
+        window.open(operations, refusals, clock.monotonic())
+        flying: dict[Future[Reply], Request] = {}
+        idle_at = clock.monotonic() + idle_every_s
+        pool = ThreadPoolExecutor(max_workers=self._settings.concurrency, thread_name_prefix="revetl")
+        try:
             while True:
-                now = self._clock.monotonic()
-                self._check(now)
-                pause = 0.0
-                while not self.stopped and len(flying) < self._width and now < idle_at:
-                    if not exhausted and not any(r.not_before <= now for r in waiting):
-                        batch = next(source, None)
-                        exhausted = batch is None
-                        if batch is not None:
-                            waiting.append(_Request(batch=batch))
-                    ready = next((r for r in waiting if r.not_before <= now), None)
-                    if ready is None:
-                        pause = min((r.not_before - now for r in waiting), default=0.0)
-                        break
-                    pause = self._hold(ready, now)
-                    if pause > 0:
-                        break
-                    if not self._may_send():
-                        self.stop(LeaseLost("the lease is about to end, so nothing more is sent by this run",
-                                            hint="run again: the next run sends the rest"))  # fmt: skip
-                        break
-                    waiting.remove(ready)
-                    flying[self._launch(pool, ready)] = ready
+                now = clock.monotonic()
+                window.check(now)
+                pause = self._launch(pool, flying, now) if now < idle_at else float("inf")
                 if flying:
-                    self._land(flying, waiting, known, progress)
+                    self._land(flying, pause, progress)
                     continue
-                if settled := known.flush():
+                if settled := window.settled():
                     yield settled
-                if self.stopped or (exhausted and not waiting):
+                if window.over():
                     break
                 if now >= idle_at:
                     yield Idle()
-                    idle_at = self._clock.monotonic() + idle_every_s
+                    idle_at = clock.monotonic() + idle_every_s
                     continue
-                self._clock.wait(min(max(pause, 0.001), LONGEST_SLEEP_S, max(idle_at - now, 0.001)))
-                self.stats.paused_s += pause and min(pause, LONGEST_SLEEP_S)
-        for request in waiting:
-            self._leave(request, known)
-        if settled := known.flush():
+                pause = min(max(pause, SHORTEST_SLEEP_S), LONGEST_SLEEP_S, max(idle_at - now, SHORTEST_SLEEP_S))
+                clock.wait(pause)
+                window.stats.paused_s += pause
+        finally:
+            # nothing is under way, unless the sender itself failed or a request hangs in spite of all
+            pool.shutdown(wait=not self._abandoned, cancel_futures=True)
+        window.check(clock.monotonic())
+        if settled := window.settled():
             yield settled
 
-    # --- one request -----------------------------------------------------------------------------------------
-
-    def _hold(self, request: _Request, now: float) -> float:
-        """Seconds that this request has to wait yet, by pause, breaker and rates; spends the rates if none."""
-        rows = len(request.batch.operations)
-        pause = max(
-            self._pause_until - now, self._breaker.wait_for(now), self._requests.wait_for(1, now),
-            self._operations.wait_for(rows, now),
-        )  # fmt: skip
-        if pause <= 0:
-            self._requests.take(1)
-            self._operations.take(rows)
-            self._breaker.probing = self._breaker.open_until is not None
+    def _launch(self, pool: ThreadPoolExecutor, flying: dict[Future[Reply], Request], now: float) -> float:
+        """Send all that may go now; seconds until the next one may."""
+        window = self._window
+        while (pause := window.wait_for(now)) <= 0:
+            if not self._may_send():
+                window.stop(LeaseLost("the lease is about to end, so nothing more is sent by this run",
+                                      hint="run again: the next run sends the rest"))  # fmt: skip
+                continue
+            request = window.launch(now)
+            future = pool.submit(self._sender.send, request.batch.body, deadline_s=self._settings.request_deadline_s)
+            flying[future] = request
         return pause
 
-    def _launch(self, pool: ThreadPoolExecutor, request: _Request) -> Future[Reply]:
-        stats = self.stats
-        stats.requests += 1
-        stats.bytes += len(request.batch.body)
-        if request.attempts:
-            stats.retries += 1
-        else:
-            stats.first_attempts += 1
-        request.attempts += 1
-        return pool.submit(self._sender.send, request.batch.body, deadline_s=self._settings.request_deadline_s)
+    def _land(self, flying: dict[Future[Reply], Request], pause: float, progress: Callable[[int], None]) -> None:
+        """Take in the replies that are there; after a stop, wait no longer than the drain time for the last."""
+        window = self._window
+        self._take(flying, max(min(pause, LONGEST_SLEEP_S), SHORTEST_SLEEP_S), progress)
+        if window.stopped and flying:
+            now = self._clock.monotonic()
+            self._drain_until = self._drain_until or now + self._settings.drain_s
+            if now >= self._drain_until:
+                self._sender.close()
+                self._take(flying, ABANDONED_S, progress, everything=True)
+                self._abandoned = bool(flying)
+                for request in flying.values():
+                    window.abandon(request)
+                flying.clear()
 
-    def _land(
-        self, flying: dict[Future[Reply], _Request], waiting: deque[_Request], known: _Outcomes,
-        progress: Callable[[int], None],
+    def _take(
+        self, flying: dict[Future[Reply], Request], timeout: float, progress: Callable[[int], None], *,
+        everything: bool = False,
     ) -> None:  # fmt: skip
-        """Take in replies that are there; after a stop wait no longer than the drain time for them."""
-        done, _ = wait(flying, timeout=DRAIN_ON_STOP_S if self.stopped else LONGEST_SLEEP_S, return_when=FIRST_COMPLETED)
-        if not done and self.stopped:
-            for request in flying.values():
-                request.maybe_applied = True
-                self._leave(request, known)
-            flying.clear()
+        done, _ = wait(flying, timeout=timeout, return_when=ALL_COMPLETED if everything else FIRST_COMPLETED)
+        now, before = self._clock.monotonic(), self._window.stats.rows
         for future in done:
-            request = flying.pop(future)
-            before = self.stats.rows
-            self._settle(request, future.result(), waiting, known)
-            if self.stats.rows > before:
-                progress(self.stats.rows)
-
-    def _settle(self, request: _Request, reply: Reply, waiting: deque[_Request], known: _Outcomes) -> None:
-        now = self._clock.monotonic()
-        verdict = judge(reply, request.batch)
-        if verdict.action is Action.DONE:
-            self._done(request, verdict, known, now)
-        elif verdict.action is Action.PAUSE:
-            self._slow_down(verdict, now)
-            request.attempts -= 1  # a wish for patience is not a failed attempt
-            self.stats.first_attempts -= 0 if request.attempts else 1
-            waiting.appendleft(request)
-        elif verdict.action in {Action.STOP_CREDENTIALS, Action.STOP_CONFIG}:
-            kind = CredentialsRefused if verdict.action is Action.STOP_CREDENTIALS else ConfigError
-            self.stop(kind(f"{verdict.reason}; the run stopped, and no row is blamed",
-                           hint="`revetl debug` checks the destination without sending anything"))  # fmt: skip
-            self._leave(request, known)
-        elif verdict.action is Action.SPLIT:
-            self._split(request, verdict, waiting, known, now)
-        else:
-            self._again(request, verdict, waiting, known, now)
-
-    def _done(self, request: _Request, verdict: Verdict, known: _Outcomes, now: float) -> None:
-        operations = request.batch.operations
-        known.accepted.extend(_ranges(operations, (r.seq for r in verdict.refusals)))
-        known.refusals.extend(verdict.refusals)
-        stats = self.stats
-        stats.rows += len(operations)
-        stats.refused += len(verdict.refusals)
-        self._last_good = now
-        self._breaker.note(ok=True, now=now)
-        for bucket in (self._requests, self._operations):
-            bucket.factor = min(1.0, bucket.factor + CREEP)
-        self._width = min(self._settings.concurrency, self._width + 1)
-        if stats.rows >= REFUSED_ROWS_MIN and stats.refused > self._settings.refused_share * stats.rows:
-            self.stop(GuardTripped(
-                f"{stats.refused:,} of {stats.rows:,} rows were refused (more than {self._settings.refused_share:.0%}), "
-                "so the rest was not sent",
-                hint="look at the reasons below, cure the commonest, and run again",
-            ))  # fmt: skip
-
-    def _slow_down(self, verdict: Verdict, now: float) -> None:
-        asked = verdict.retry_after_s
-        pause = asked if asked is not None else self._backoff(1)
-        if pause > self._settings.no_progress_s:
-            self.stop(DestinationDown(
-                f"Customer.io asks to wait {pause:,.0f} s, longer than a run lasts", hint="run again after that"
-            ))  # fmt: skip
-        self._pause_until = max(self._pause_until, now + pause)
-        for bucket in (self._requests, self._operations):
-            bucket.factor = max(SLOWEST, bucket.factor / 2)
-        self._width = max(1, self._width // 2)
-
-    def _split(
-        self, request: _Request, verdict: Verdict, waiting: deque[_Request], known: _Outcomes, now: float
-    ) -> None:
-        """Halve a request that was refused as a whole; one that was not understood is first repeated once."""
-        operations = request.batch.operations
-        if verdict.outcome is Outcome.UNKNOWN:
-            request.maybe_applied = True
-            request.misread += 1
-            if request.misread == 1 or len(operations) == 1:
-                self._again(request, verdict, waiting, known, now)
-                return
-        middle = len(operations) // 2
-        for half in (operations[middle:], operations[:middle]):
-            waiting.appendleft(
-                _Request(batch=batch_of(half), maybe_applied=request.maybe_applied, misread=request.misread)
-            )
-
-    def _again(
-        self, request: _Request, verdict: Verdict, waiting: deque[_Request], known: _Outcomes, now: float
-    ) -> None:
-        request.maybe_applied = request.maybe_applied or verdict.outcome is Outcome.UNKNOWN
-        self._breaker.note(ok=False, now=now)
-        stats, settings = self.stats, self._settings
-        if stats.retries >= settings.retry_share * stats.first_attempts + settings.retry_floor:
-            self.stop(DestinationDown(
-                f"too many requests had to be repeated ({stats.retries} of {stats.requests}; last: {verdict.reason})",
-                hint="run again later: what was not acknowledged is sent then",
-            ))  # fmt: skip
-        if self.stopped or stop_after_attempt(settings.attempts)(_attempt(request.attempts)):
-            self.gave_up = verdict.reason
-            self._leave(request, known)
-            return
-        pause = self._backoff(request.attempts)
-        if verdict.retry_after_s is not None:
-            pause = max(pause, min(verdict.retry_after_s, settings.no_progress_s))
-        request.not_before = now + pause
-        waiting.append(request)
-
-    def _backoff(self, attempt: int) -> float:
-        """Full jitter: any time below an exponential curve, so that many clients do not return together."""
-        curve = wait_exponential(multiplier=self._settings.backoff_first_s, max=self._settings.backoff_longest_s)
-        return self._rng.uniform(0, curve(_attempt(attempt)))
-
-    def _leave(self, request: _Request, known: _Outcomes) -> None:
-        """Give a request up: unknown if any attempt may have been applied, else certainly not sent."""
-        ranges = _ranges(request.batch.operations)
-        (known.unknown if request.maybe_applied else known.not_sent).extend(ranges)
-
-    def _check(self, now: float) -> None:
-        if not self.stopped and now - self._last_good > self._settings.no_progress_s:
-            self.stop(DestinationDown(
-                f"no request was accepted for {self._settings.no_progress_s:,.0f} s",
-                hint="run again later: what was not acknowledged is sent then",
-            ))  # fmt: skip
+            self._window.land(flying.pop(future), future.result(), now)
+        if self._window.stats.rows > before:
+            progress(self._window.stats.rows)
 
 
 def _attempt(number: int) -> RetryCallState:

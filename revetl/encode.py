@@ -245,6 +245,7 @@ def _key_problems(keys: Sequence[str | None], kind: IdentifierKind) -> dict[int,
     if (
         kind is not IdentifierKind.EMAIL
         and max(map(len, texts), default=1) * MAX_BYTES_PER_CHARACTER <= MAX_IDENTIFIER_BYTES
+        and "" not in texts
         and "".join(texts).isalnum()
     ):
         return {}
@@ -310,7 +311,7 @@ class _FieldCodec:
         return False
 
     def _strings_fine(self, column: Sequence[Any]) -> bool:
-        if self._pattern or self.field.format:
+        if self._pattern or self.field.format or (self.field.required and "" in column):
             return False
         if self._enum:
             return set(column) <= self._enum

@@ -951,8 +951,8 @@ class _Located(AbstractContextManager[None]):
         self.compiled = compiled
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, WarehouseError) and error.line:
-            where = self.compiled.locate(error.line)
+        if isinstance(error, WarehouseError) and (line := error.line_in(self.compiled.sql)):
+            where = self.compiled.locate(line)
             if where is not None:
                 raise ConfigError(
                     f"the SQL of model {self.compiled.sync.model!r} does not run: {error.message}",

@@ -141,14 +141,27 @@ class WarehouseError(RevetlError):
     """The warehouse refused a statement or could not be reached.
 
     Args:
-        line: the line of the compiled statement that the engine points at; 0 if it does not.
+        line: the line of the statement that the engine points at; 0 if it does not.
+        statement: the text that was sent; never shown, as it may hold values of `var()`.
     """
 
     exit_code = ExitCode.WAREHOUSE
 
-    def __init__(self, message: str, *, hint: str = "", where: Where | None = None, line: int = 0) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", where: Where | None = None, line: int = 0, statement: str = ""
+    ) -> None:
         super().__init__(message, hint=hint, where=where)
         self.line = line
+        self.statement = statement
+
+    def line_in(self, text: str) -> int:
+        """The line inside `text`, a part of the statement, that the engine points at; 0 if it is not in it."""
+        for written in (text, text.replace("%", "%%")):  # some drivers double percent signs
+            start = self.statement.find(written)
+            if self.line and start >= 0:
+                line = self.line - self.statement.count("\n", 0, start)
+                return line if 0 < line <= text.count("\n") + 1 else 0
+        return 0
 
 
 class LeaseHeld(RevetlError):

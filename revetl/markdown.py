@@ -212,6 +212,6 @@ def run_markdown(result: RunResult, heading: Heading, *, limit: int = MARKDOWN_B
             sections.append("\n".join([f"<details><summary>{_html(r.sync.name)}: {plural(r.refused, 'row')} refused"
                                        "</summary>", "", "| Reason | Field | Message | Rows |", "|---|---|---|---:|",
                                        *lines, "", "</details>"]))  # fmt: skip
-    foot = f"{_foot(heading)[:-6]} · run {escaped(result.run_id)} · {plural(result.requests, 'request')}, " \
-           f"{duration(result.seconds)}</sub>"  # fmt: skip
+    cost = f"{plural(result.requests, 'request')}, {duration(result.seconds)}"
+    foot = f"{_foot(heading).removesuffix('</sub>')} · run {escaped(result.run_id)} · {cost}</sub>"
     return fitted(head, sections, foot, limit)

@@ -7,6 +7,8 @@ literal one is an error, and a rendered one is a `Secret`, which no repr or log 
 from __future__ import annotations
 
 import difflib
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +20,9 @@ from revetl.yamlfile import Node, read
 SECRET_KEYS = frozenset({
     "password", "pass", "token", "private_key", "private_key_passphrase", "oauth_client_secret", "client_secret",
     "azure_client_secret", "secret_access_key", "motherduck_token", "keyfile_json", "api_key", "app_api_key", "site_id",
+    "secret", "session_token", "refresh_token",
 })  # fmt: skip
+FROM_ENVIRONMENT = re.compile(r"\{\{.*\benv_var\s*\(", re.DOTALL)
 SECRET_PREFIXES = ("DBT_ENV_SECRET", "REVETL_ENV_SECRET")
 ALIASES = {
     "postgres": {"pass": "password", "database": "dbname"},
@@ -32,6 +36,8 @@ FIELDS = {
         "sslkey", "sslrootcert", "connect_timeout", "keepalives_idle", "application_name", "retries", "type",
     },
 }  # fmt: skip
+TEXTS = ("path", "host", "user", "password", "dbname", "database", "schema", "role", "search_path", "state_schema")
+WHOLE = ("port", "threads", "connect_timeout")
 KNOWN_TYPES = ("duckdb", "postgres", "snowflake", "bigquery", "redshift", "databricks")
 OWN_KEYS = {"destination", "state_schema"}
 SETTINGS = {
@@ -84,10 +90,17 @@ class Target:
     schema: str
     database: str
     threads: int
-    fields: Mapping[str, Any]
+    fields: Mapping[str, Any] = field(repr=False)  # a user or host may come from a secret variable, too
     profiles_path: Path
     state_schema: str = ""
     where: Where = field(default=Where(file="profiles.yml"), compare=False)
+
+    def shown(self) -> dict[str, Any]:
+        """What templates see as `target`: nothing that could be a secret."""
+        return {
+            "name": self.name, "target_name": self.name, "profile_name": self.profile_name, "type": self.type,
+            "schema": self.schema, "database": self.database, "threads": self.threads,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,28 +153,40 @@ def find(profiles_dir: Path | None, environ: Mapping[str, str], cwd: Path, root:
     )  # fmt: skip
 
 
-def load_profile(
-    path: Path, profile: str, target: str | None, environ: Mapping[str, str], problems: list[ConfigError]
-) -> Profile | None:
-    """One target of one profile; problems are added to `problems`, and None is given if it cannot be used."""
+def load_profile(  # noqa: PLR0913 what decides which target counts
+    path: Path, profile: str, target: str | None, environ: Mapping[str, str], problems: list[ConfigError], *,
+    name: str = "",
+) -> Profile | None:  # fmt: skip
+    """One target of one profile; problems are added to `problems`, and None is given if it cannot be used.
+
+    Args:
+        name: how the file is called in messages; its own name unless given.
+    """
+    name = name or path.name
     try:
-        document = read(path, path.name)
-        return _Reader(path, environ, problems).profile(document, profile, target)
+        document = read(path, name, problems)
+        return _Reader(path, name, environ, problems).profile(document, profile, target)
     except ConfigError as problem:
         problems.append(problem)
         return None
 
 
 class _Reader:
-    def __init__(self, path: Path, environ: Mapping[str, str], problems: list[ConfigError]) -> None:
+    def __init__(self, path: Path, name: str, environ: Mapping[str, str], problems: list[ConfigError]) -> None:
         self.path = path
+        self.name = name
         self.environ = environ
         self.problems = problems
         self.warnings: list[str] = []
 
     def bad(self, message: str, node: Node | None, hint: str = "", code: str = "RV021") -> None:
-        where = node.where if node is not None else Where(file=self.path.name)
+        where = node.where if node is not None else Where(file=self.name)
+        if self.spoilt(where):
+            return  # what follows from a value that is wrong already helps nobody
         self.problems.append(ConfigError(message, hint=hint, where=where, code=code))
+
+    def spoilt(self, where: Where) -> bool:
+        return any(p.where == where and p.code in {"RV011", "RV026", "RV027", "RV028"} for p in self.problems)
 
     def profile(self, document: Node | None, name: str, target: str | None) -> Profile | None:
         before = len(self.problems)
@@ -176,6 +201,8 @@ class _Reader:
         if not wanted:
             given = node.get("target")
             wanted = str(self.render(given, "target")) if given is not None else "default"
+            if len(self.problems) > before:
+                return None
         outputs = node.get("outputs")
         found = outputs.get(wanted) if outputs is not None else None
         if found is None or not isinstance(found.value, dict):
@@ -201,18 +228,35 @@ class _Reader:
             return None
         for key, value in node.items():
             main = ALIASES.get(kind, {}).get(key.value, key.value)
+            if main != key.value and node.get(main) is not None:
+                self.bad(f"{key.value!r} is another name of {main!r}, which is given too", key, code="RV029")
             values[main] = self.render(value, key.value)
             known = FIELDS.get(kind)
             if known is not None and main not in known | OWN_KEYS:
                 self.warnings.append(f"{key.where}: {key.value!r} is not a field of {kind}{_near(key.value, known)}")
         for need in REQUIRED.get(kind, ()):
-            if values.get(need) in {None, ""}:
+            if values.get(need) is None or values[need] == "":
                 self.bad(f"target {name!r} ({kind}) needs {need!r}", node, code="RV024")
+        for text in TEXTS:
+            if isinstance(values.get(text), list | dict):
+                self.bad(f"{text!r} must be a text", node.get(text), code="RV011")
+        for count in WHOLE:
+            values[count] = self.whole(node, count, values.get(count))
+        values = {name: value for name, value in values.items() if value is not None}
         return Target(
             name=name, type=kind, profile_name=profile, schema=str(values.get("schema") or "main"),
-            database=str(values.get("dbname") or values.get("database") or ""), threads=int(values.get("threads") or 1),
+            database=str(values.get("dbname") or values.get("database") or ""), threads=values.get("threads") or 1,
             fields=values, profiles_path=self.path, state_schema=str(values.get("state_schema") or ""), where=node.where,
         )  # fmt: skip
+
+    def whole(self, node: Node, key: str, value: Any) -> int | None:  # noqa: ANN401 checked here
+        """A whole number above 0; a variable gives it as text."""
+        if value is None or value == "":
+            return None
+        made = int(value) if isinstance(value, int | str) and re.fullmatch(r"\d{1,9}", str(value)) else 0
+        if made <= 0:
+            self.bad(f"{key!r} must be a whole number above 0", node.get(key), code="RV011")
+        return made
 
     # --- destinations --------------------------------------------------------------------------------------------
 
@@ -237,15 +281,23 @@ class _Reader:
             else:
                 values[key.value] = self.render(value, key.value)
         kind = values.get("type")
-        if kind not in {"sandbox", "customerio"}:
+        if kind not in ("sandbox", "customerio"):  # a list may be no member of a set
             self.bad("a destination's `type` is `sandbox` or `customerio`", node.get("type") or node, code="RV023")
             return None
+        for text in ("region", "path", "url", "ca_file"):
+            if isinstance(values.get(text), list | dict):
+                self.bad(f"{text!r} must be a text", node.get(text), code="RV011")
+                values[text] = None
         if kind == "customerio":
             for need in ("site_id", "api_key"):
-                if not values.get(need):
+                given = values.get(need)
+                if not isinstance(given, Secret):
                     self.bad(f"destination {name!r} needs {need!r}", node, code="RV024",
-                             hint=f"{need}: \"{{{{ env_var('CIO_{need.upper()}') }}}}\"")  # fmt: skip
-            if values.get("region", "us") not in {"us", "eu"}:
+                             hint=f"{need}: \"{{{{ env_var('{_example(need)}') }}}}\"")  # fmt: skip
+                elif not given.reveal():
+                    self.bad(f"{need!r} of destination {name!r} is empty", node.get(need), code="RV024",
+                             hint="the environment variable is set, and has no text in it")  # fmt: skip
+            if (values.get("region") or "us") not in {"us", "eu"}:
                 self.bad("`region` is `us` or `eu`", node.get("region"), code="RV011")
         settings = {k: self.setting(node, k, values[k]) for k in SETTINGS if k in values}
         return Destination(
@@ -256,15 +308,21 @@ class _Reader:
         )  # fmt: skip
 
     def setting(self, node: Node, name: str, value: Any) -> Any:  # noqa: ANN401 checked here
+        """A delivery setting; a variable gives it as text."""
         kind = SETTINGS[name]
+        if kind is bool:
+            if not isinstance(value, bool):
+                self.bad(f"{name!r} must be true or false", node.get(name), code="RV011")
+            return bool(value)
+        if kind is int:
+            return self.whole(node, name, value) or 1
         try:
-            if kind is bool and not isinstance(value, bool):
-                raise ValueError
-            made = kind(value)
+            made = 0.0 if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
-            made = kind(0)
-        if kind is not bool and made <= 0:
+            made = 0.0
+        if made <= 0 or not math.isfinite(made):
             self.bad(f"{name!r} must be a number above 0", node.get(name), code="RV011")
+            return 1.0
         return made
 
     # --- values --------------------------------------------------------------------------------------------------
@@ -276,7 +334,7 @@ class _Reader:
         if isinstance(node.value, list):
             return [self.render(item, key) for item in node.value]
         secret = key in SECRET_KEYS
-        if secret and node.value not in {None, ""} and "env_var" not in node.raw:
+        if secret and node.value is not None and node.value != "" and not FROM_ENVIRONMENT.search(node.raw):
             self.bad(f"{key!r} is written in the file; a secret comes from the environment", node, code="RV026",
                      hint=f"{key}: \"{{{{ env_var('{_example(key)}') }}}}\"")  # fmt: skip
             return Secret("")
@@ -294,7 +352,7 @@ class _Reader:
         return Secret(str(made)) if secret else made
 
 
-class MissingVariable(Exception):
+class MissingVariable(Exception):  # noqa: N818 named by what happened
     """An environment variable without a value or default."""
 
     def __init__(self, name: str) -> None:
@@ -302,14 +360,27 @@ class MissingVariable(Exception):
         self.name = name
 
 
-def rendered(text: str, environ: Mapping[str, str]) -> Any:  # noqa: ANN401 native types
-    """A profile's value with `env_var` and its filters, as dbt renders it: natively typed by filter only."""
+def rendered(text: str, environ: Mapping[str, str], functions: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 native types
+    """A profile's value with `env_var` and its filters, as dbt renders it: natively typed by filter only.
+
+    Variables with a secret's prefix are put in after rendering, so that no filter takes a part of one.
+
+    Args:
+        functions: others that the template may call.
+
+    Raises:
+        MissingVariable: a variable is not set and has no default.
+    """
     from jinja2 import StrictUndefined  # noqa: PLC0415 only where a value has Jinja
     from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415
 
     made: list[Any] = []
+    hidden: dict[str, str] = {}
 
     def env_var(name: str, default: str | None = None) -> str:
+        if name in environ and name.startswith(SECRET_PREFIXES):
+            hidden[f"\0{name}\0"] = environ[name]
+            return f"\0{name}\0"
         if name in environ:
             return environ[name]
         if default is None:
@@ -325,8 +396,12 @@ def rendered(text: str, environ: Mapping[str, str]) -> Any:  # noqa: ANN401 nati
         as_number=lambda v: keep(float(v) if "." in str(v) else int(v)), as_bool=lambda v: keep(_boolean(v)),
         as_native=lambda v: keep(_native(v)), as_text=str, int=lambda v: keep(int(v)),
     )  # fmt: skip
-    out = environment.from_string(text).render(env_var=env_var)
-    return made[0] if len(made) == 1 and out == str(made[0]) else out
+    out = environment.from_string(text).render({**(functions or {}), "env_var": env_var})
+    native = made[0] if len(made) == 1 and out == str(made[0]) else out
+    if isinstance(native, str):
+        for placeholder, value in hidden.items():
+            native = native.replace(placeholder, value)
+    return native
 
 
 def _boolean(value: Any) -> bool:  # noqa: ANN401 a filter's value

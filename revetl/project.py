@@ -3,27 +3,65 @@
 Settings stand in `pyproject.toml [tool.revetl]` and are all optional; connections in profiles.yml (`profiles.py`),
 syncs in `syncs/` (`syncfile.py`), models in `models/`. Nothing here opens a connection or imports a driver.
 
-Codes of problems: RV001-RV004 files, RV010-RV019 keys and values, RV020-RV028 profiles, RV030-RV045 syncs,
-RV050-RV056 models and settings, RV060-RV067 templates, RV200-RV220 found while planning.
+`CODES` lists the codes of problems; they do not change their meaning.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from revetl.contracts import Sync
 from revetl.errors import ConfigError, ProjectErrors, Where
-from revetl.profiles import Destination, Profile, Secret, Target, find, load_profile, rendered
-from revetl.syncfile import SyncReader, near, schema
+from revetl.profiles import (
+    SECRET_PREFIXES,
+    Destination,
+    MissingVariable,
+    Profile,
+    Secret,
+    Target,
+    find,
+    load_profile,
+    rendered,
+)
+from revetl.syncfile import NAME, SyncReader, near, schema
 from revetl.yamlfile import Node, read
 
 __all__ = ["Destination", "Model", "Project", "Secret", "Source", "Target", "load", "schema"]
 
+CODES: Mapping[str, str] = MappingProxyType({
+    "RV001": "a file cannot be read", "RV002": "a YAML file is too large or too deep", "RV003": "no valid YAML",
+    "RV004": "a key occurs twice", "RV010": "unknown key", "RV011": "a value of the wrong kind",
+    "RV013": "something required is missing", "RV014": "a name is used twice", "RV015": "a uid is used twice",
+    "RV016": "an event sync without a person sync", "RV017": "an event sync with another identifier than its people",
+    "RV018": "two syncs send one event", "RV019": "no uid", "RV020": "no profiles.yml", "RV021": "no such profile",
+    "RV022": "no such target", "RV023": "unknown type of warehouse or destination", "RV024": "a field of a connection is missing",
+    "RV025": "no such destination", "RV026": "a secret is written in a file", "RV027": "an environment variable is not set",
+    "RV028": "a value of profiles.yml cannot be rendered", "RV029": "a field has two names", "RV030": "not supported yet",
+    "RV031": "a key of the other type of sync", "RV032": "no ref() or source()", "RV033": "no such model or source",
+    "RV034": "not exactly one identifier", "RV035": "no such time zone", "RV036": "a wrong event name",
+    "RV037": "a wrong or too long name, or too many", "RV038": "two names differ only in case", "RV039": "a reserved name",
+    "RV040": "no known type", "RV041": "no such definition", "RV042": "rules that do not fit", "RV043": "no regular expression",
+    "RV044": "a null rule that cannot apply", "RV045": "`unsubscribed` is no boolean", "RV046": "a wrong name of a sync",
+    "RV050": "no project", "RV051": "no valid TOML", "RV052": "two models with one name", "RV053": "two sources with one name",
+    "RV060": "a template fails", "RV061": "a template gives too much", "RV062": "a wrong config()", "RV063": "models in a circle",
+    "RV064": "ref() of no model", "RV065": "source() of no source", "RV066": "var() without a value",
+    "RV067": "a secret in a model", "RV068": "a model without SQL", "RV070": "no selector", "RV071": "a selector matches nothing",
+    "RV072": "files cannot be written",
+    "RV200": "a model does not give what its sync reads", "RV201": "keys that are missing or not unique",
+    "RV202": "a key column of another type", "RV210": "a model without rows", "RV211": "max_deletes", "RV212": "max_changes",
+    "RV213": "max_first_run", "RV214": "events of the past", "RV215": "no success for too long",
+    "RV220": "a model's SQL does not run", "RV221": "a view or table cannot be built",
+})  # fmt: skip
+UNSET: Any = object()  # `None` is a value that a template may give
+CALL = re.compile(r"\w+\(.*\)", re.DOTALL)
+SECTION = re.compile(r"^\s*\[tool\.revetl(\.[^\]]*)?\]", re.MULTILINE)
 SETTINGS = {
     "name": str, "profile": str, "model_paths": list, "sync_paths": list, "macro_paths": list, "target_path": str,
     "log_path": str, "vars": dict, "state_schema": str,
@@ -93,7 +131,7 @@ def find_root(start: Path) -> Path:
         file = folder / "pyproject.toml"
         if (folder / "syncs").is_dir():
             return folder
-        if file.is_file() and "[tool.revetl" in file.read_text(errors="replace"):
+        if file.is_file() and SECTION.search(file.read_text(encoding="utf-8", errors="replace")):
             return folder
     raise ConfigError(
         f"no project was found in {start} or above: neither a folder syncs/ nor [tool.revetl] in a pyproject.toml",
@@ -111,9 +149,19 @@ def load(  # noqa: PLR0913 dbt's flags
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Project:
-    """Read a project.
+    """Read a project. Opens nothing but its files.
+
+    Args:
+        project_dir: the project's folder; otherwise `find_root` looks for it from `cwd` upwards.
+        profiles_dir: the one folder to look for profiles.yml in.
+        profile: instead of the project's own profile.
+        target: instead of the profile's own target.
+        cli_vars: win over the project's `vars`.
+        environ: instead of `os.environ`.
+        cwd: instead of the current folder.
 
     Raises:
+        ConfigError: there is no project.
         ProjectErrors: with every problem, in the order of files and lines.
     """
     environ = os.environ if environ is None else environ
@@ -125,23 +173,24 @@ def load(  # noqa: PLR0913 dbt's flags
     settings = _settings(root, problems)
     models = _models(root, settings, problems)
     macros = _macros(root, settings, problems)
-    sources = _sources(root, settings, environ, problems)
-    reader = SyncReader({*models, *sources}, problems)
-    for path in _files(root, settings["sync_paths"], ("*.yml", "*.yaml")):
-        try:
-            document = read(path, _name(root, path))
-            if document is not None:
-                reader.read(document)
-        except ConfigError as problem:
-            problems.append(problem)
-    reader.cross_check()
     # a project named by --project-dir comes with its own profiles.yml, whatever lies where one stands
     chosen = _profile(root, root if project_dir is not None else here, settings, profiles_dir, profile, target, environ, problems)
+    values = {**settings["vars"], **(cli_vars or {})}
+    sources = _Sources(root, environ, values, chosen.target if chosen else None, problems).read(
+        _documents(root, settings["model_paths"], problems)
+    )
+    reader = SyncReader({*models, *sources}, problems)
+    documents = _documents(root, settings["sync_paths"], problems)
+    for document in documents:
+        reader.define(document)
+    for document in documents:
+        reader.read(document)
+    reader.cross_check()
     if problems or chosen is None:
         raise ProjectErrors(sorted(problems, key=_place))
     return Project(
         root=root, name=settings["name"], target=chosen.target, destination=chosen.destination, models=models,
-        macros=macros, sources=sources, syncs=reader.syncs, vars={**settings["vars"], **(cli_vars or {})},
+        macros=macros, sources=sources, syncs=reader.syncs, vars=values,
         target_path=root / settings["target_path"], log_path=root / settings["log_path"],
         state_schema=chosen.target.state_schema or settings["state_schema"] or f"revetl_{chosen.target.name}",
         warnings=chosen.warnings,
@@ -162,7 +211,7 @@ def _profile(  # noqa: PLR0913 what decides which profile counts
     except ConfigError as problem:
         problems.append(problem)
         return None
-    return load_profile(path, profile or settings["profile"], target, environ, problems)
+    return load_profile(path, profile or settings["profile"], target, environ, problems, name=_name(root, path))
 
 
 def _settings(root: Path, problems: list[ConfigError]) -> dict[str, Any]:
@@ -170,9 +219,18 @@ def _settings(root: Path, problems: list[ConfigError]) -> dict[str, Any]:
     file = root / "pyproject.toml"
     if file.is_file():
         try:
-            found = tomllib.loads(file.read_text()).get("tool", {}).get("revetl", {})
+            found = tomllib.loads(file.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            problems.append(ConfigError(f"is no valid TOML: {error}", where=Where(file="pyproject.toml"), code="RV051"))
+            said = re.search(r" \(at line (\d+), column (\d+)\)$", str(error))
+            line, column = (int(said[1]), int(said[2])) if said else (0, 0)
+            text = str(error)[: said.start()] if said else str(error)
+            problems.append(ConfigError(f"is no valid TOML: {text}", code="RV051",
+                                        where=Where(file="pyproject.toml", line=line, column=column)))  # fmt: skip
+        except OSError as error:
+            problems.append(ConfigError(f"cannot be read: {error.strerror}", where=Where(file="pyproject.toml"), code="RV001"))
+    for table in ("tool", "revetl"):
+        inner = found.get(table, {})
+        found = inner if isinstance(inner, dict) else {}
     given = {key.replace("-", "_"): value for key, value in found.items()}
     for key, value in given.items():
         place = Where(file="pyproject.toml", line=_toml_line(file, key))
@@ -181,9 +239,9 @@ def _settings(root: Path, problems: list[ConfigError]) -> dict[str, Any]:
                 ConfigError(f"unknown setting {key!r} in [tool.revetl]{near(key, SETTINGS)}", where=place, code="RV010",
                             hint=f"known: {', '.join(SETTINGS)}")
             )  # fmt: skip
-        elif not isinstance(value, SETTINGS[key]):
-            problems.append(ConfigError(f"{key!r} must be a {SETTINGS[key].__name__}", where=place, code="RV011"))
-    fine = {k: v for k, v in given.items() if k in SETTINGS and isinstance(v, SETTINGS[k])}
+        elif problem := _wrong_setting(key, value):
+            problems.append(ConfigError(f"{key!r} {problem}", where=place, code="RV011"))
+    fine = {k: v for k, v in given.items() if k in SETTINGS and not _wrong_setting(k, v)}
     name = fine.get("name") or root.name
     return {
         "name": name, "profile": name, "model_paths": ["models"], "sync_paths": ["syncs"], "macro_paths": ["macros"],
@@ -191,11 +249,42 @@ def _settings(root: Path, problems: list[ConfigError]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _wrong_setting(key: str, value: Any) -> str:  # noqa: ANN401 any TOML value
+    """How a setting's value is wrong, or an empty string."""
+    kind = SETTINGS[key]
+    if kind is list:
+        fine = isinstance(value, list) and value and all(isinstance(one, str) and one for one in value)
+        return "" if fine else "must be a list of texts"
+    if kind is dict:
+        return "" if isinstance(value, dict) else "must be a table"
+    if not isinstance(value, str) or not value:
+        return "must be a text"
+    # it names a folder of target/
+    return "has letters, digits, `_`, `-` and `.` only" if key == "name" and not NAME.fullmatch(value) else ""
+
+
 def _toml_line(file: Path, key: str) -> int:
-    for number, line in enumerate(file.read_text().splitlines(), 1):
-        if line.split("=")[0].strip().replace("-", "_") == key:
+    """The line of a setting: the parser gives none."""
+    inside = False
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip().startswith("["):
+            inside = bool(SECTION.match(line))
+            if line.strip() in {f"[tool.revetl.{key}]", f"[tool.revetl.{key.replace('_', '-')}]"}:
+                return number
+        elif inside and line.split("=")[0].strip().strip("'\"").replace("-", "_") == key:
             return number
     return 0
+
+
+def _documents(root: Path, folders: list[str], problems: list[ConfigError]) -> list[Node]:
+    """The YAML files of some folders that can be read and are not empty."""
+    found = []
+    for path in _files(root, folders, ("*.yml", "*.yaml")):
+        try:
+            found.append(read(path, _name(root, path), problems))
+        except ConfigError as problem:
+            problems.append(problem)
+    return [document for document in found if document is not None]
 
 
 def _files(root: Path, folders: list[str], patterns: tuple[str, ...]) -> list[Path]:
@@ -220,6 +309,12 @@ def _models(root: Path, settings: Mapping[str, Any], problems: list[ConfigError]
     found: dict[str, Model] = {}
     for path in _files(root, settings["model_paths"], ("*.sql",)):
         name = _name(root, path)
+        if not NAME.fullmatch(path.stem):
+            problems.append(
+                ConfigError("a model's file has letters, digits, `_`, `-` and `.` in its name, and begins with a letter",
+                            where=Where(file=name, line=1), code="RV037")
+            )  # fmt: skip
+            continue
         if path.stem in found:
             problems.append(
                 ConfigError(f"model {path.stem!r} exists already as {found[path.stem].path}", where=Where(file=name, line=1),
@@ -235,54 +330,102 @@ def _macros(root: Path, settings: Mapping[str, Any], problems: list[ConfigError]
     return tuple((_name(root, path), _text(root, path, problems)) for path in files)
 
 
-def _sources(
-    root: Path, settings: Mapping[str, Any], environ: Mapping[str, str], problems: list[ConfigError]
-) -> dict[str, Source]:
+class _Sources:
     """`sources:` of dbt's schema files; other keys of those files are dbt's business."""
-    found: dict[str, Source] = {}
-    for path in _files(root, settings["model_paths"], ("*.yml", "*.yaml")):
+
+    def __init__(
+        self, root: Path, environ: Mapping[str, str], values: Mapping[str, Any], target: Target | None,
+        problems: list[ConfigError],
+    ) -> None:  # fmt: skip
+        self.root = root
+        self.environ = environ
+        self.values = values
+        self.target = target
+        self.problems = problems
+
+    def read(self, documents: Iterable[Node]) -> dict[str, Source]:
+        """By `source.table`."""
+        found: dict[str, Source] = {}
+        for document in documents:
+            for source in _listed(document, "sources"):
+                for table in _listed(source, "tables"):
+                    name = f"{_plain(source, 'name')}.{_plain(table, 'name')}"
+                    if name in found:
+                        self.bad(f"source table {name!r} exists already at {found[name].where}", table, "RV053")
+                    else:
+                        found[name] = self.source(source, table)
+        return found
+
+    def bad(self, message: str, node: Node, code: str, hint: str = "") -> None:
+        self.problems.append(ConfigError(message, where=node.where, code=code, hint=hint))
+
+    def source(self, source: Node, table: Node) -> Source:
+        name = _plain(table, "name")
+        for key, node in (("name", source), ("name", table)):
+            if not _plain(node, key):
+                self.bad("a source and each of its tables need a name", node, "RV013")
+        return Source(
+            name=name, schema=self.text(source, "schema") or _plain(source, "name"),
+            identifier=self.text(table, "identifier") or name, database=self.text(source, "database"),
+            external_location=self.location(source, table, name), where=table.where,
+        )  # fmt: skip
+
+    def location(self, source: Node, table: Node, name: str) -> str:
+        """A file, absolute; an address, or a call of a function of DuckDB, as it is written."""
+        for node in (table, source):
+            config = node.get("config")
+            for holder in (node, node.get("meta"), config, config.get("meta") if config is not None else None):
+                place = self.text(holder, "external_location") if holder is not None else ""
+                place = place.replace("{name}", name).replace("{identifier}", _plain(table, "identifier") or name)
+                if place:
+                    plain = "://" in place or CALL.fullmatch(place)
+                    return place if plain else str((self.root / place).resolve())
+        return ""
+
+    def text(self, node: Node, key: str) -> str:
+        """A value, with its Jinja rendered; the target's own values are there once a target was found."""
+        text, place = _plain(node, key), node.get(key) or node
+        if "{{" not in text or self.target is None:
+            return text
+        environ = {name: value for name, value in self.environ.items() if not name.startswith(SECRET_PREFIXES)}
         try:
-            document = read(path, _name(root, path))
+            return str(rendered(text, environ, {"var": self.var, "target": self.target.shown()}))
+        except MissingVariable as missing:
+            if missing.name.startswith(SECRET_PREFIXES):
+                self.bad(f"env_var({missing.name!r}): a secret may be used in profiles.yml only", place, "RV067")
+                return ""
+            self.bad(f"{key!r} needs the environment variable {missing.name}, which is not set", place, "RV027",
+                     hint=f"export {missing.name}=…")  # fmt: skip
         except ConfigError as problem:
-            problems.append(problem)
-            continue
-        group = document.get("sources") if document is not None else None
-        for source in group.value if group is not None and isinstance(group.value, list) else []:
-            name = _plain(source, "name")
-            tables = source.get("tables")
-            for table in tables.value if tables is not None and isinstance(tables.value, list) else []:
-                made = _source(root, source, table, environ, problems)
-                found[f"{name}.{made.name}"] = made
-    return found
-
-
-def _source(
-    root: Path, source: Node, table: Node, environ: Mapping[str, str], problems: list[ConfigError]
-) -> Source:
-    name = _plain(table, "name")
-    place = ""
-    for holder in (table, table.get("meta"), table.get("config"), source.get("meta"), source.get("config")):
-        if holder is not None and not place:
-            place = _plain(holder, "external_location")
-    if "{{" in place:
-        try:
-            place = str(rendered(place, environ))
+            problem.where = place.where
+            self.problems.append(problem)
         except Exception as error:  # noqa: BLE001 whatever a template can raise; its text may hold a value
-            variable = getattr(error, "name", "")
-            problems.append(
-                ConfigError(
-                    f"the location of source table {name!r} cannot be rendered"
-                    + (f": the environment variable {variable} is not set" if variable else ""),
-                    where=table.where, code="RV027", hint=f"export {variable}=…" if variable else "",
-                )
-            )  # fmt: skip
-    if place and "://" not in place:
-        place = str((root / place.replace("{name}", name)).resolve())
-    return Source(
-        name=name, schema=_plain(source, "schema") or _plain(source, "name"),
-        identifier=_plain(table, "identifier") or name, database=_plain(source, "database"),
-        external_location=place, where=table.where,
-    )  # fmt: skip
+            self.bad(f"{key!r} cannot be rendered ({type(error).__name__})", place, "RV060")
+        return ""
+
+    def var(self, name: str, default: Any = UNSET) -> Any:  # noqa: ANN401 any YAML value
+        return value_of(self.values, name, default)
+
+
+def value_of(values: Mapping[str, Any], name: str, default: Any = UNSET) -> Any:  # noqa: ANN401 any YAML value
+    """What dbt's `var()` gives.
+
+    Raises:
+        ConfigError: it has neither a value nor a default.
+    """
+    if name in values:
+        return values[name]
+    if default is UNSET:
+        raise ConfigError(
+            f"var({name!r}) has no value and no default{near(name, values)}",
+            hint=f"--vars '{name}: …', or `vars` in [tool.revetl]", code="RV066",
+        )  # fmt: skip
+    return default
+
+
+def _listed(node: Node, name: str) -> list[Node]:
+    found = node.get(name)
+    return list(found.value) if found is not None and isinstance(found.value, list) else []
 
 
 def _plain(node: Node, name: str) -> str:

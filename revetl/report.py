@@ -506,6 +506,7 @@ def _painted(line: str, style: Style) -> str:
 
 
 def tally(result: RunResult) -> str:
+    """How many syncs ended how, in dbt's words."""
     words = {"success": "OK", "partial": "PARTIAL", "error": "ERROR", "skipped": "SKIP"}
     counts = {word: sum(1 for r in result.syncs if r.status == status) for status, word in words.items()}
     return " ".join([*(f"{word}={n}" for word, n in counts.items()), f"TOTAL={len(result.syncs)}"])

@@ -9,8 +9,9 @@ import difflib
 import re
 import secrets
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from revetl.contracts import (
     Field,
@@ -27,26 +28,31 @@ from revetl.contracts import (
     SyncType,
     WhenMissing,
 )
-from revetl.errors import ConfigError
+from revetl.errors import ConfigError, Where
 from revetl.yamlfile import Node
 
 UID = re.compile(r"[a-z0-9]{6,32}")
-RELATION = re.compile(r"ref\(\s*'([^']+)'(?:\s*,\s*'([^']+)')?\s*\)|source\(\s*'([^']+)'\s*,\s*'([^']+)'\s*\)")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")  # it names a file of target/, and is typed in selectors
+_QUOTED = r"\s*(?:'([^'\"]+)'|\"([^'\"]+)\")\s*"
+RELATION = re.compile(rf"(ref|source)\({_QUOTED}(?:,{_QUOTED})?\)")
 MAX_NAME_BYTES = 150
 MAX_EVENT_BYTES = 100
 MAX_FIELDS = 300
 RESERVED_PROPERTIES = frozenset({"recipient", "from_address", "reply_to"})  # they redirect messages (Track API, "event")
+ONCE = frozenset({"RV035", "RV042", "RV043", "RV044"})  # a definition that is wrong is wrong once, not in every use
+READ_ONLY = frozenset({"timezone_valid"})  # made by Customer.io itself (as are all names with cio_ or an underscore)
 UNITS = {"s": 1, "second": 1, "minute": 60, "min": 60, "hour": 3600, "h": 3600, "day": 86_400, "d": 86_400}
 TYPES = [kind.value for kind in FieldType]
 
 # what a key may hold, by JSON Schema; validation and `revetl schema` read the same tables
 TEXT: dict[str, Any] = {"type": "string"}
+WORD: dict[str, Any] = {"type": "string", "minLength": 1}  # names of things: an empty one is never meant
 BOOLEAN: dict[str, Any] = {"type": "boolean"}
 NUMBER: dict[str, Any] = {"type": "number"}
 COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 FIELD_KEYS: dict[str, dict[str, Any]] = {
-    "use": TEXT, "type": {"enum": TYPES}, "column": TEXT, "required": BOOLEAN,
+    "use": WORD, "type": {"enum": TYPES}, "column": WORD, "required": BOOLEAN,
     "on_null": {"enum": [v.value for v in OnNull]}, "format": {"enum": ["email"]},
     "normalize": {"enum": ["email", "trim", "lower"]}, "minimum": NUMBER, "maximum": NUMBER, "max_length": COUNT,
     "pattern": TEXT, "enum": {"type": "array", "items": TEXT}, "items": {"type": ["object", "string"]}, "zone": TEXT,
@@ -57,17 +63,20 @@ GUARD_KEYS: dict[str, dict[str, Any]] = {
     "empty_source": {"enum": ["stop", "allow"]}, "max_first_run": COUNT,
 }  # fmt: skip
 LATENCY_KEYS = {"warn": TEXT, "error": TEXT}
-IDENTIFY_KEYS = {kind.value: TEXT for kind in IdentifierKind}
-PERSON_KEYS = {**IDENTIFY_KEYS, "sync": TEXT, "anonymous_id": TEXT}
-TIME_KEYS = {"column": TEXT, "zone": TEXT}
+IDENTIFY_KEYS = {kind.value: WORD for kind in IdentifierKind}
+PERSON_KEYS = {**IDENTIFY_KEYS, "sync": WORD, "anonymous_id": WORD}
+TIME_KEYS = {"column": WORD, "zone": TEXT}
 SYNC_KEYS: dict[str, dict[str, Any]] = {
-    "name": TEXT, "uid": TEXT, "model": TEXT, "type": {"enum": [v.value for v in SyncType]}, "identify_by": ANY_OBJECT,
-    "attributes": ANY_OBJECT, "event": TEXT, "person": ANY_OBJECT, "key": TEXT,
-    "occurred_at": {"type": ["string", "object"]}, "properties": ANY_OBJECT,
+    "name": WORD, "uid": TEXT, "model": WORD, "type": {"enum": [v.value for v in SyncType]}, "identify_by": ANY_OBJECT,
+    "attributes": ANY_OBJECT, "event": WORD, "person": ANY_OBJECT, "key": WORD,
+    "occurred_at": {"type": ["string", "object"], "minLength": 1}, "properties": ANY_OBJECT,
     "when_missing": {"enum": [v.value for v in WhenMissing]}, "no_person": {"enum": [v.value for v in NoPerson]},
     "initial": {"enum": [v.value for v in Initial]}, "late": {"enum": [v.value for v in Late]}, "guards": ANY_OBJECT,
     "latency": ANY_OBJECT, "renamed_from": ANY_OBJECT, "tags": {"type": "array", "items": TEXT}, "owner": TEXT,
     "description": TEXT, "enabled": BOOLEAN,
+}  # fmt: skip
+NEEDED = {
+    SyncType.PERSON: ("identify_by", "attributes"), SyncType.EVENT: ("event", "person", "key", "occurred_at"),
 }  # fmt: skip
 FILE_KEYS: dict[str, dict[str, Any]] = {
     "version": {"enum": [1]}, "definitions": ANY_OBJECT, "syncs": {"type": "array"},
@@ -87,10 +96,16 @@ def schema() -> dict[str, Any]:
                 **_closed({
                     **SYNC_KEYS, "identify_by": {**_closed(IDENTIFY_KEYS), "minProperties": 1, "maxProperties": 1},
                     "attributes": several, "properties": several, "person": _closed(PERSON_KEYS),
-                    "occurred_at": {"oneOf": [TEXT, _closed(TIME_KEYS)]}, "guards": _closed(GUARD_KEYS),
+                    "occurred_at": {"oneOf": [WORD, {**_closed(TIME_KEYS), "required": ["column"]}]},
+                    "guards": _closed(GUARD_KEYS),
                     "latency": _closed(LATENCY_KEYS), "uid": {"type": "string", "pattern": f"^{UID.pattern}$"},
+                    "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
                 }),
                 "required": ["name", "uid", "model", "type"],
+                "allOf": [
+                    {"if": {"properties": {"type": {"const": str(kind)}}}, "then": {"required": list(keys)}}
+                    for kind, keys in NEEDED.items()
+                ],
             },
         },
     } | {"properties": {"version": FILE_KEYS["version"], "definitions": several,
@@ -99,6 +114,17 @@ def schema() -> dict[str, Any]:
 
 def _closed(keys: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": False, "properties": dict(keys)}
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was met so far, also in syncs that are wrong: they must not make others look wrong as well."""
+
+    names: dict[str, Where] = field(default_factory=dict)
+    uids: dict[str, str] = field(default_factory=dict)
+    people: set[str] = field(default_factory=set)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    definitions: dict[str, Node] = field(default_factory=dict)
 
 
 class SyncReader:
@@ -111,57 +137,91 @@ class SyncReader:
     def __init__(self, relations: Collection[str], problems: list[ConfigError]) -> None:
         self._relations = relations
         self._problems = problems
+        self._seen = _Seen()
         self.syncs: dict[str, Sync] = {}
 
     def bad(self, message: str, node: Node, hint: str = "", code: str = "RV012") -> None:
-        """Note a problem and go on."""
-        self._problems.append(ConfigError(message, hint=hint, where=node.where, code=code))
+        """Note a problem and go on; what follows from a value that is wrong already is left out."""
+        if not any(p.where == node.where and (p.code == "RV011" or p.code == code in ONCE) for p in self._problems):
+            self._problems.append(ConfigError(message, hint=hint, where=node.where, code=code))
+
+    def define(self, document: Node) -> None:
+        """Note a file's `definitions:`, which the syncs of every file may use. `read` does it for its own file."""
+        listed = document.get("definitions")
+        for key, node in listed.items() if listed is not None and isinstance(listed.value, dict) else ():
+            known = self._seen.definitions.get(key.value)
+            if known is None:
+                self._seen.definitions[key.value] = node
+                self._definition(key.value, node)
+            elif known is not node:
+                self.bad(f"the definition {key.value!r} exists already at {known.where}", key, code="RV014")
 
     def read(self, document: Node) -> None:
         """One file."""
+        self.define(document)
         if not self._keys(document, FILE_KEYS, "a file of syncs"):
             return
         version = document.get("version")
         if version is None or version.value != 1:
             self.bad("`version: 1` is missing", version or document, code="RV013")
-        definitions = document.get("definitions")
-        known = definitions.value if definitions is not None and isinstance(definitions.value, dict) else {}
         listed = document.get("syncs")
         if listed is None or not isinstance(listed.value, list):
             self.bad("`syncs:` must be a list", listed or document, code="RV013")
             return
         for node in listed.value:
-            sync = self._sync(node, {name: pair[1] for name, pair in known.items()})
-            if sync is None:
-                continue
-            if sync.name in self.syncs:
-                first = self.syncs[sync.name].where
-                self.bad(f"there are two syncs named {sync.name!r} (the first at {first})", node, code="RV014")
-            twin = next((s for s in self.syncs.values() if s.uid == sync.uid), None)
-            if twin is not None:
-                self.bad(f"uid {sync.uid!r} already belongs to sync {twin.name!r}; two streams cannot share a state",
-                         node.get("uid") or node, hint=f"uid: {secrets.token_hex(4)}", code="RV015")  # fmt: skip
-            self.syncs[sync.name] = sync
+            self._identity(node)
+            sync = self._sync(node)
+            if sync is not None:
+                self.syncs.setdefault(sync.name, sync)
+
+    def _identity(self, node: Node) -> None:
+        """Names and uids belong to one sync each."""
+        name, uid = self._inner(node, "name"), self._inner(node, "uid")
+        if name in self._seen.names:
+            first = self._seen.names[name]
+            self.bad(f"there are two syncs named {name!r} (the first at {first})", node.get("name") or node, code="RV014")
+        elif name:
+            if not NAME.fullmatch(name):
+                self.bad("a sync's name has letters, digits, `_`, `-` and `.`, and begins with a letter",
+                         node.get("name") or node, code="RV046")  # fmt: skip
+            self._seen.names[name] = node.where
+            self._seen.nodes[name] = node
+        if uid in self._seen.uids:
+            self.bad(f"uid {uid!r} already belongs to sync {self._seen.uids[uid]!r}; two streams cannot share a state",
+                     node.get("uid") or node, hint=f"uid: {secrets.token_hex(4)}", code="RV015")  # fmt: skip
+        elif uid:
+            self._seen.uids[uid] = name
+        if self._is_person(node):
+            self._seen.people.add(name)
 
     def cross_check(self) -> None:
         """What only all files together can show."""
-        people = {name: s for name, s in self.syncs.items() if s.is_person}
+        events: dict[str, str] = {}
         for sync in self.syncs.values():
             if sync.is_person:
                 continue
-            owner = people.get(sync.person_sync)
-            place = Node(None, sync.where)
-            if owner is None:
-                self.bad(f"sync {sync.name!r}: `person.sync` names {sync.person_sync!r}, which is no person sync"
-                         f"{near(sync.person_sync, people)}", place, code="RV016")  # fmt: skip
-            elif owner.identifier is not sync.identifier:
-                self.bad(f"sync {sync.name!r} names people by {sync.identifier}, and sync {owner.name!r} by "
-                         f"{owner.identifier}: events would go to other people", place, code="RV017")  # fmt: skip
-            twin = next((s for s in self.syncs.values()
-                         if s is not sync and not s.is_person and s.event == sync.event and s.name < sync.name), None)  # fmt: skip
-            if twin is not None:
-                self.bad(f"syncs {twin.name!r} and {sync.name!r} both send {sync.event!r}; one source sends an event",
-                         place, code="RV018")  # fmt: skip
+            node = self._seen.nodes[sync.name]
+            holder = node.get("person")
+            place = (holder.get("sync") if holder is not None else None) or holder or node
+            self._owner(sync, place)
+            first = events.setdefault(sync.event, sync.name)
+            if first != sync.name:
+                self.bad(f"syncs {first!r} and {sync.name!r} both send {sync.event!r}; one sync sends an event",
+                         node.get("event") or node, code="RV018")  # fmt: skip
+
+    def _owner(self, sync: Sync, place: Node) -> None:
+        """The person sync that an event sync waits for."""
+        owner = self.syncs.get(sync.person_sync)
+        if sync.person_sync not in self._seen.people:
+            said = f"{sync.person_sync!r} is no person sync{near(sync.person_sync, self._seen.people)}"
+            self.bad(f"sync {sync.name!r} waits for the people of a sync: {said}", place, code="RV016",
+                     hint=f"person: {{{sync.identifier}: {sync.person}, sync: NAME}}")  # fmt: skip
+        elif owner is not None and owner.identifier is not sync.identifier:
+            self.bad(f"sync {sync.name!r} names people by {sync.identifier}, and sync {owner.name!r} by "
+                     f"{owner.identifier}: events would go to other people", place, code="RV017")  # fmt: skip
+        elif owner is not None and sync.enabled and not owner.enabled:
+            self.bad(f"sync {sync.name!r} waits for the people of {owner.name!r}, which is not enabled", place, code="RV016",
+                     hint="enable that one, or disable this one as well")  # fmt: skip
 
     # --- one sync ------------------------------------------------------------------------------------------------
 
@@ -182,7 +242,12 @@ class SyncReader:
                 fine = False
         return fine
 
-    def _sync(self, node: Node, definitions: Mapping[str, Node]) -> Sync | None:
+    def _is_person(self, node: Node) -> bool:
+        """By its type; where that is wrong, by its other keys, so that they are not blamed as well."""
+        kind = self._inner(node, "type")
+        return kind == SyncType.PERSON or (kind != SyncType.EVENT and node.get("event") is None)
+
+    def _sync(self, node: Node) -> Sync | None:
         before = len(self._problems)
         self._keys(node, SYNC_KEYS, "a sync")
         if not isinstance(node.value, dict):
@@ -200,10 +265,11 @@ class SyncReader:
         name, kind = need("name"), need("type")
         uid = text("uid")
         if not UID.fullmatch(uid):
-            said = "a sync needs a `uid`, which keeps its state through renames" if not uid else "uid must match [a-z0-9]{6,32}"
+            said = "`uid` has 6 to 32 small letters and digits" if uid else (
+                "a sync needs a `uid`, which keeps its state through renames")  # fmt: skip
             self.bad(said, node.get("uid") or node, hint=f"add this line: uid: {secrets.token_hex(4)}", code="RV019")
         model = self._model(node, need("model"))
-        person = kind == SyncType.PERSON
+        person = self._is_person(node)
         self._wrong_kind(node, person=person)
         if node.get("renamed_from") is not None:
             self.bad("`renamed_from` is not supported yet", node.get("renamed_from") or node, code="RV030")
@@ -220,9 +286,10 @@ class SyncReader:
             key = need("key")
         occurred_at, zone = self._time(node, person=person)
         event = text("event")
-        if not person and kind == SyncType.EVENT:
+        if not person:
             self._event_name(node, need("event"))
-        fields = self._fields(node, "attributes" if person else "properties", definitions, identifier, person=person)
+            self._anonymous(node, anonymous)
+        fields = self._fields(node, "attributes" if person else "properties", identifier, person=person)
         guards, latency = self._guards(node), self._latency(node)
         if len(self._problems) > before or identifier is None:
             return None
@@ -246,25 +313,27 @@ class SyncReader:
         for name in others:
             found = node.get(name)
             if found is not None:
-                self.bad(f"{name!r} does not belong to a sync of type {'person' if person else 'event'}", found, code="RV031")
+                self.bad(f"{name!r} does not belong to a sync of type {'person' if person else 'event'}",
+                         node.value[name][0], code="RV031")  # fmt: skip
 
     def _model(self, node: Node, relation: str) -> str:
         match = RELATION.fullmatch(relation.strip())
         place = node.get("model") or node
-        if not match:
+        parts = [part for part in match.groups()[1:] if part] if match else []
+        if not match or (match[1] == "source" and len(parts) == 1):
             if relation:
-                self.bad("`model` is ref('model') or source('source', 'table')", place, hint=f"model: ref('{relation}')",
+                plain = relation if relation in self._relations else "people"
+                self.bad("`model` is ref('model') or source('source', 'table')", place, hint=f"model: ref('{plain}')",
                          code="RV032")  # fmt: skip
             return ""
-        name = match[2] or match[1] or f"{match[3]}.{match[4]}"
+        kind, name = ("source", ".".join(parts)) if match[1] == "source" else ("model", parts[-1])
         if name not in self._relations:
-            kind = "source" if match[3] else "model"
             self.bad(f"there is no {kind} {name!r}{near(name, self._relations)}", place, code="RV033")
         return name
 
     def _inner(self, node: Node | None, name: str) -> str:
         found = node.get(name) if node is not None else None
-        return str(found.value) if found is not None else ""
+        return str(found.value) if found is not None and found.value is not None else ""
 
     def _identifier(self, node: Node, name: str, table: Mapping[str, Any]) -> tuple[IdentifierKind | None, str]:
         found = node.get(name)
@@ -286,27 +355,43 @@ class SyncReader:
             if not person:
                 self.bad("an event needs `occurred_at`: the time of the fact, from the server", node, code="RV013")
             return "", ""
-        if isinstance(found.value, dict):
-            self._keys(found, TIME_KEYS, "`occurred_at`")
+        if not isinstance(found.value, dict):
+            return str(found.value), ""
+        if self._keys(found, TIME_KEYS, "`occurred_at`"):
+            if found.get("column") is None:
+                self.bad("`occurred_at` needs `column`", found, code="RV013", hint="occurred_at: {column: ordered_at, zone: UTC}")
             self._zone(found.get("zone"))
-            return self._inner(found, "column"), self._inner(found, "zone")
-        return str(found.value), ""
+        return self._inner(found, "column"), self._inner(found, "zone")
 
     def _zone(self, node: Node | None) -> None:
-        if node is not None and node.value not in available_timezones():
-            self.bad(f"{node.value!r} is no IANA time zone{near(str(node.value), available_timezones())}", node, code="RV035")
+        if node is None:
+            return
+        try:
+            ZoneInfo(node.value)
+        except (KeyError, ValueError, OSError):  # not found, not a name, a folder
+            known = available_timezones()
+            self.bad(f"{node.value!r} is no IANA time zone{near(str(node.value), known)}", node, code="RV035",
+                     hint="" if known else "this system has no time zone data: pip install tzdata")  # fmt: skip
 
     def _event_name(self, node: Node, event: str) -> None:
         place = node.get("event") or node
+        if not event:
+            return
         if event != event.strip():
             self.bad("an event's name must not begin or end with a blank: Customer.io trims it", place, code="RV036")
         if len(event.encode()) > MAX_EVENT_BYTES:
             self.bad(f"an event's name has at most {MAX_EVENT_BYTES} bytes", place, code="RV036")
 
+    def _anonymous(self, node: Node, column: str) -> None:
+        wanted = node.get("no_person")
+        if wanted is not None and wanted.value == NoPerson.ANONYMOUS and not column:
+            self.bad("`no_person: anonymous` needs the column of an anonymous id", wanted, code="RV013",
+                     hint="person: {..., anonymous_id: anonymous_id}")  # fmt: skip
+
     # --- fields --------------------------------------------------------------------------------------------------
 
     def _fields(
-        self, node: Node, name: str, definitions: Mapping[str, Node], identifier: IdentifierKind | None, *, person: bool
+        self, node: Node, name: str, identifier: IdentifierKind | None, *, person: bool
     ) -> tuple[Field, ...]:
         listed = node.get(name)
         if listed is None or not isinstance(listed.value, dict):
@@ -323,19 +408,23 @@ class SyncReader:
             twin = folded.setdefault(key.value.lower(), key.value)
             if twin != key.value:
                 self.bad(f"{key.value!r} and {twin!r} differ only in case; segments would see two attributes", key, code="RV038")
-            field = self._field(key, value, definitions, person=person)
-            if field is not None:
-                made.append(field)
+            one = self._field(key, value, person=person)
+            if one is not None:
+                made.append(one)
         return tuple(made)
 
     def _field_name(self, key: Node, identifier: IdentifierKind | None, *, person: bool) -> None:
         name = key.value
+        if not name.strip():
+            self.bad("a name must not be empty", key, code="RV037")
         if len(name.encode()) > MAX_NAME_BYTES:
             self.bad(f"a name has at most {MAX_NAME_BYTES} bytes", key, code="RV037")
         if person:
             preference = name.startswith("cio_subscription_preferences.topics.")
-            if name.startswith(("_", "cio_")) and not preference:
-                self.bad(f"{name!r} is reserved by Customer.io", key, code="RV039")
+            if (name.startswith(("_", "cio_")) or name in READ_ONLY) and not preference:
+                flat = "cio_subscription_preferences.topics.topic_1" if name == "cio_subscription_preferences" else ""
+                self.bad(f"{name!r} is reserved by Customer.io", key, code="RV039",
+                         hint=f"one topic at a time, so that others stay as they are: {flat}" if flat else "")  # fmt: skip
             if identifier is not None and name == identifier.value:
                 self.bad(f"{name!r} is the identifier (`identify_by`); it is sent as such", key, code="RV039")
         elif name in RESERVED_PROPERTIES:
@@ -344,34 +433,62 @@ class SyncReader:
         elif name.startswith("_"):
             self.bad("a property's name must not begin with an underscore", key, code="RV039")
 
-    def _field(self, key: Node, value: Node, definitions: Mapping[str, Node], *, person: bool) -> Field | None:
-        name, facts = key.value, dict[str, Node]()
-        if isinstance(value.value, str):
-            if value.value.startswith("$"):
-                facts = self._defined(value, value.value[1:], definitions)
-            else:
-                facts = {"type": value}
-        elif isinstance(value.value, dict):
-            if not self._keys(value, FIELD_KEYS, "a field"):
-                return None
-            facts = {k.value: v for k, v in value.items()}
-            if used := facts.pop("use", None):
-                facts = {**self._defined(used, str(used.value), definitions), **facts}
+    def _field(self, key: Node, value: Node, *, person: bool) -> Field | None:
+        name = key.value
+        facts = self._facts(value)
+        if facts is None:
+            return None
         kind = facts.get("type")
         if kind is None or kind.value not in TYPES:
             given = str(kind.value) if kind is not None else ""
-            self.bad(f"{name!r} needs a type{near(given, TYPES)}", kind or value, hint=f"one of: {', '.join(TYPES)}", code="RV040")
+            self.bad(f"{name!r} needs a type{near(given, TYPES)}", kind or value, hint=f"one of: {', '.join(TYPES)}",
+                     code="RV040")  # fmt: skip
             return None
         return self._typed(name, FieldType(kind.value), facts, value, person=person)
 
-    def _defined(self, place: Node, name: str, definitions: Mapping[str, Node]) -> dict[str, Node]:
-        found = definitions.get(name)
-        if found is None:
-            self.bad(f"there is no definition {name!r}{near(name, definitions)}", place, code="RV041")
+    def _facts(self, value: Node) -> dict[str, Node] | None:
+        """A field's keys with those of the definition below them; None if one of the two is wrong."""
+        if isinstance(value.value, str):
+            return self._defined(value, value.value[1:]) if value.value.startswith("$") else {"type": value}
+        if not isinstance(value.value, dict):
             return {}
+        if not self._keys(value, FIELD_KEYS, "a field"):
+            return None
+        facts = {k.value: v for k, v in value.items()}
+        used = facts.pop("use", None)
+        below = self._defined(used, str(used.value)) if used is not None else {}
+        return None if below is None else {**below, **facts}
+
+    def _defined(self, place: Node, name: str) -> dict[str, Node] | None:
+        """A definition's keys; None if it is wrong, which was said where it stands."""
+        found = self._seen.definitions.get(name)
+        if found is None:
+            self.bad(f"there is no definition {name!r}{near(name, self._seen.definitions)}", place, code="RV041")
+            return None
         if isinstance(found.value, str):
-            return {"type": found}
-        return {k.value: v for k, v in found.items()} if self._keys(found, FIELD_KEYS, "a definition") else {}
+            return {"type": found} if found.value in TYPES else None
+        if not isinstance(found.value, dict):
+            return None
+        if any(key.value not in FIELD_KEYS or _mismatch(value, FIELD_KEYS[key.value]) for key, value in found.items()):
+            return None
+        return {k.value: v for k, v in found.items() if k.value != "use"}
+
+    def _definition(self, name: str, node: Node) -> None:
+        """Check a definition once, where it stands."""
+        kind: Node | None = node
+        facts: dict[str, Node] = {}
+        if not isinstance(node.value, str):
+            if not self._keys(node, FIELD_KEYS, "a definition"):
+                return
+            facts = {k.value: v for k, v in node.items()}
+            if "use" in facts:
+                self.bad("a definition does not use another one", facts["use"], code="RV041")
+            kind = facts.get("type")
+        if kind is not None and kind.value not in TYPES:
+            self.bad(f"definition {name!r} needs a type{near(str(kind.value), TYPES)}", kind, hint=f"one of: {', '.join(TYPES)}",
+                     code="RV040")  # fmt: skip
+        elif kind is not None:
+            self._typed(name, FieldType(kind.value), facts, node, person=True)
 
     def _typed(self, name: str, kind: FieldType, facts: Mapping[str, Node], place: Node, *, person: bool) -> Field | None:
         def plain(key: str, default: Any = None) -> Any:  # noqa: ANN401 checked against FIELD_KEYS
@@ -388,9 +505,13 @@ class SyncReader:
         if "pattern" in facts:
             try:
                 re.compile(plain("pattern"))
-            except re.error as error:
-                self.bad(f"the pattern of {name!r} is no regular expression: {error.msg}", facts["pattern"], code="RV043")
+            except (re.error, OverflowError, RecursionError) as error:
+                reason = getattr(error, "msg", type(error).__name__)
+                self.bad(f"the pattern of {name!r} is no regular expression: {reason}", facts["pattern"], code="RV043")
                 return None
+        least, most = plain("minimum"), plain("maximum")
+        if least is not None and most is not None and least > most:
+            self.bad(f"the minimum of {name!r} is above its maximum", facts["minimum"], code="RV042")
         self._zone(facts.get("zone"))
         if plain("required") and plain("on_null", "refuse") != "refuse":
             self.bad(f"{name!r} is required, so `on_null: {plain('on_null')}` never applies", facts["on_null"], code="RV044")
@@ -415,8 +536,8 @@ class SyncReader:
                 self.bad(f"{node.value!r} is no type{near(node.value, TYPES)}", node, code="RV040")
                 return (), None
             return (), FieldType(node.value)
-        made = [self._field(key, value, {}, person=False) for key, value in node.items()]
-        return tuple(field for field in made if field is not None), None
+        made = [self._field(key, value, person=False) for key, value in node.items()]
+        return tuple(one for one in made if one is not None), None
 
     # --- guards --------------------------------------------------------------------------------------------------
 
@@ -449,7 +570,10 @@ class SyncReader:
         found = node.get("latency")
         if found is None or not self._keys(found, LATENCY_KEYS, "`latency`"):
             return Latency()
-        return Latency(warn_s=self._seconds(found.get("warn")), error_s=self._seconds(found.get("error")))
+        made = Latency(warn_s=self._seconds(found.get("warn")), error_s=self._seconds(found.get("error")))
+        if 0 < made.error_s < made.warn_s:
+            self.bad("`warn` is later than `error`", found, code="RV042")
+        return made
 
     def _seconds(self, node: Node | None) -> int:
         if node is None:
@@ -462,6 +586,7 @@ class SyncReader:
         return int(match[1]) * unit
 
 
+_CALLED = {"object": "a mapping", "array": "a list", "integer": "a whole number", "string": "a text", "boolean": "true or false"}
 _KINDS: dict[str, Callable[[Any], bool]] = {
     "string": lambda v: isinstance(v, str),
     "boolean": lambda v: isinstance(v, bool),
@@ -481,7 +606,9 @@ def _mismatch(node: Node, rule: Mapping[str, Any]) -> str:
         return f"must be one of {', '.join(known)}{near(str(node.value), known)}"
     kinds = rule["type"] if isinstance(rule["type"], list) else [rule["type"]]
     if not any(_KINDS[kind](node.value) for kind in kinds):
-        return f"must be {' or '.join(f'a {kind}' if kind != 'array' else 'a list' for kind in kinds)}"
+        return f"must be {' or '.join(_CALLED.get(kind, f'a {kind}') for kind in kinds)}"
+    if isinstance(node.value, str) and len(node.value) < rule.get("minLength", 0):
+        return "must not be empty"
     if "minimum" in rule and node.value < rule["minimum"]:
         return f"must be at least {rule['minimum']}"
     if "items" in rule:

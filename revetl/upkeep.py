@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from revetl.errors import ConfigError, LeaseHeld, StateDamaged
 from revetl.state import DRAIN_MS, Catalog, read_catalog
-from revetl.tables import StreamTables, runs_table, sync_log_table
+from revetl.tables import StreamTables, quoted, runs_table, sync_log_table
 from revetl.warehouse import Warehouse
 
 WORKSPACE = "ws"
@@ -96,7 +96,7 @@ def health(warehouse: Warehouse, schema: str, streams: Sequence[tuple[str, str]]
 
 
 def _last_results(warehouse: Warehouse, schema: str, catalog: Catalog) -> dict[str, tuple[str, int]]:
-    """uid → status and time of the last logged result."""
+    """By uid: status and time of the last logged result."""
     if "sync_log" not in catalog:
         return {}
     log = sync_log_table(schema).c
@@ -299,3 +299,45 @@ def release_held(warehouse: Warehouse, schema: str, name: str, uid: str) -> int:
         .where(o.c._outcome == "held")
         .values(_outcome="unknown", _first_at=sa.cast(warehouse.dialect.now_ms(), sa.BigInteger))
     )
+
+
+# --- models that are views or tables, and checks before a run -----------------------------------------------------
+
+
+def build(warehouse: Warehouse, relation: str, materialized: str, sql: str) -> None:
+    """Make a model's view or table; it replaces the old one whole, or not at all.
+
+    Args:
+        warehouse: opened for writing.
+        relation: its name, quoted as the engine needs it.
+        materialized: `view` or `table`.
+        sql: a SELECT, as the model was written.
+    """
+    text = sql.replace(":", r"\:")  # a colon would be read as a bind parameter
+    with warehouse.transaction():
+        if materialized == "table":
+            warehouse.execute(sa.text(f"DROP TABLE IF EXISTS {relation}"))
+            warehouse.execute(sa.text(f"CREATE TABLE {relation} AS\n{text}"))
+        else:
+            warehouse.execute(sa.text(f"CREATE OR REPLACE VIEW {relation} AS\n{text}"))
+
+
+def ping(warehouse: Warehouse) -> None:
+    """Ask for nothing, to see that the warehouse answers."""
+    warehouse.fetch(sa.select(sa.literal(1)))
+
+
+def try_writing(warehouse: Warehouse, schema: str) -> None:
+    """Make the state schema and a table in it, and roll back.
+
+    Raises:
+        WarehouseError: the right is missing.
+    """
+    name = quoted(schema)
+    table = sa.Table("revetl_debug", sa.MetaData(), sa.Column("a", sa.BigInteger), schema=name)
+    warehouse.execute(sa.text("BEGIN"))
+    try:
+        warehouse.execute(sa.schema.CreateSchema(name, if_not_exists=True))
+        warehouse.execute(sa.schema.CreateTable(table))
+    finally:
+        warehouse.execute(sa.text("ROLLBACK"))

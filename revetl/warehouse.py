@@ -82,7 +82,7 @@ class Warehouse:
                 result: CursorResult[Any] = self.connection.execute(statement)
                 try:
                     # the driver's own tuples: SQLAlchemy's rows cost as much again as reading them
-                    while result.cursor is not None and (page := result.cursor.fetchmany(rows)):
+                    while page := result.cursor.fetchmany(rows):
                         yield list(page)
                 finally:
                     result.close()
@@ -100,8 +100,7 @@ class Warehouse:
         statement = sa.select(sa.text("*")).select_from(subquery_text(sql, "m")).limit(0)
         with self._statement(statement):
             result = self.connection.execute(statement)
-            description = result.cursor.description if result.cursor is not None else []
-            found = tuple(self._column(item) for item in description)
+            found = tuple(self._column(item) for item in result.cursor.description)
             result.close()
             return found
 
@@ -147,7 +146,10 @@ class Warehouse:
             yield
         except DBAPIError as error:
             problem, line = driver_problem(error.orig or error, error.statement or "")
-            raise WarehouseError(f"the warehouse refused {doing}: {problem}", hint=_hint(problem), line=line) from None
+            raise WarehouseError(
+                f"the warehouse refused {doing}: {problem}", hint=_hint(problem), line=line,
+                statement=error.statement or "",
+            ) from None  # fmt: skip
         except SQLAlchemyError as error:
             raise WarehouseError(f"{doing} could not be run: {type(error).__name__}") from None
 

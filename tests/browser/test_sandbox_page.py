@@ -15,7 +15,7 @@ from revetl.sandbox import Sandbox
 from tests.sandbox.client import Client, event, identify
 
 BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on PATH")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(BROWSER is None, reason="no chromium on PATH")]
 ATTACK = "<img src=x onerror=\"document.title='owned'\">"
 
 

@@ -25,12 +25,23 @@ class Answer:
         return json.loads(self.body)
 
 
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self, now: float = 1_800_000_000) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        """Seconds since 1970."""
+        return self.now
+
+
 @dataclass
 class Client:
     """Calls of one sandbox, each over a new connection."""
 
     box: Sandbox
-    clock: Clock = field(default_factory=lambda: Clock())
+    clock: Clock = field(default_factory=Clock)
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         """One request; `body` is JSON unless it is bytes."""
@@ -87,17 +98,6 @@ class Client:
         """What there is."""
         found: dict[str, Any] = self.app("/sandbox/summary").json
         return found
-
-
-class Clock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self, now: float = 1_800_000_000) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        """Seconds since 1970."""
-        return self.now
 
 
 def person(action: str, who: str | dict[str, Any] = "1", **fields: Any) -> dict[str, Any]:

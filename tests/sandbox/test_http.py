@@ -147,7 +147,8 @@ def test_a_bad_operation_is_named_and_the_others_are_applied(
     "operation",
     [
         identify("é" * 75), identify(plan="é" * 500), person("identify", attributes={"é" * 75: 1}), event(name="é" * 50),
-        person("identify", attributes={f"a{n}": n for n in range(300)}), event(attributes={"text": "x" * 1001}), identify({"id": 5}),
+        person("identify", attributes={f"a{n}": n for n in range(300)}), event(attributes={"text": "x" * 1001}),
+        identify({"id": 5}),
     ],
 )  # fmt: skip
 def test_the_limits_themselves_are_allowed(client: Client, operation: Any) -> None:
@@ -405,7 +406,7 @@ def test_the_command_tells_where_it_is_and_leaves_cleanly(tmp_path: Path, stop: 
 def test_the_command_says_why_it_cannot_start(tmp_path: Path, client: Client) -> None:
     def start(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "revetl.sandbox", *arguments], check=False, capture_output=True, text=True,
+            [sys.executable, "-m", "revetl.sandbox", *arguments], check=False, capture_output=True, text=True, timeout=20,
             cwd=Path(__file__).parents[2],
         )  # fmt: skip
 

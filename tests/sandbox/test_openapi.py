@@ -11,6 +11,8 @@ import pytest
 
 from tests.sandbox.client import Client, event, identify, merge, person
 
+# read here: a fixture of all tests clears the environment
+REFERENCE = Path(os.environ.get("REVETL_REFERENCE") or Path(__file__).parents[2].parent / "shared" / "reference")
 jsonschema = pytest.importorskip("jsonschema")
 
 PERSON = (
@@ -30,8 +32,7 @@ AMBIGUOUS = {"object_add_relationships", "object_delete_relationships"}
 @pytest.fixture
 def published() -> dict[str, Any]:
     """The document; it is not ours to redistribute."""
-    folder = os.environ.get("REVETL_REFERENCE") or Path(__file__).parents[2].parent / "shared" / "reference"
-    path = Path(folder) / "track-openapi.json"
+    path = REFERENCE / "track-openapi.json"
     if not path.is_file():
         pytest.skip("track-openapi.json is not here; REVETL_REFERENCE names its folder")
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

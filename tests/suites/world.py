@@ -238,7 +238,8 @@ class World:
 
     def held(self) -> Mapping[str, Any]:
         """Totals of the workspace."""
-        return self.api("/sandbox/summary")
+        found: Mapping[str, Any] = self.api("/sandbox/summary")
+        return found
 
 
 def _row(values: tuple[Any, ...]) -> str:

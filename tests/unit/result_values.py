@@ -67,7 +67,9 @@ def fixed_diff() -> DiffResult:
     """Four syncs: one that a guard stops, one with events to explain, one without changes, one that cannot be read."""
     sample = Sample(op="update", key="C-1", rows=1, changes={"email": ("ann@old.example", "ann@new.example")})
     gone = Sample(op="delete", key="C-2", rows=1, changes={})
-    new = Sample(op="create", key="C-3", rows=2, changes={"email": (None, "x" * 60), "lifetime_value": (None, 12.5)})
+    new = Sample(
+        op="create", key="C-3", rows=2, changes={"email": (None, "x" * 60), "lifetime_value": (None, 12.5)}
+    )
     return DiffResult(
         seconds=0.31,
         syncs=(
@@ -82,7 +84,13 @@ def fixed_diff() -> DiffResult:
 def fixed_run() -> RunResult:
     """Four syncs, one of each status."""
     reasons = (
-        Reason(reason="too_long", field="email", message="longer than 1,000 bytes", rows=5, example="C-…7 (5 characters)"),
+        Reason(
+            reason="too_long",
+            field="email",
+            message="longer than 1,000 bytes",
+            rows=5,
+            example="C-…7 (5 characters)",
+        ),
         Reason(reason="invalid", field="", message="the destination refused it", rows=1, example=""),
     )
     return RunResult(
@@ -102,8 +110,9 @@ def fixed_run() -> RunResult:
 def counts(draw: st.DrawFn, *, events: bool) -> tuple[Counts, int]:
     """Counts as a plan can have them, and how many rows are to be sent."""
     n = st.integers(0, 10**7) | st.integers(0, 3)
-    part: dict[str, int] = {k: draw(n) for k in ("unchanged", "new", "changed", "redriven", "deleted", "refused",
-                                                 "refused_update", "bad", "waiting", "late", "future", "held", "skipped")}  # fmt: skip
+    names = ("unchanged", "new", "changed", "redriven", "deleted", "refused", "refused_update", "bad", "waiting", "late",
+             "future", "held", "skipped")  # fmt: skip
+    part: dict[str, int] = {name: draw(n) for name in names}
     if events:
         for name in ("changed", "deleted", "refused_update"):
             part[name] = 0

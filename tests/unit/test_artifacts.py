@@ -22,12 +22,18 @@ from revetl.report import Style
 from tests.unit.result_values import HEADING, fixed_run, people, sync_results
 
 NOW = datetime(2026, 11, 23, 10, 42, 7, 120_000, tzinfo=UTC)
-ARGS: dict[str, Any] = {"command": "run", "select": ["people"], "vars": {"since": "2026-01-01", "token": "s3cret!value"}}
+ARGS: dict[str, Any] = {
+    "command": "run",
+    "select": ["people"],
+    "vars": {"since": "2026-01-01", "token": "s3cret!value"},
+}
 
 
 def document(run: RunResult, **more: Any) -> dict[str, Any]:
     """`run_results.json` of a run."""
-    head = artifacts.metadata(artifacts.RUN_RESULTS, HEADING, invocation_id="i-1", now=NOW, environ=more.pop("environ", {}))
+    head = artifacts.metadata(
+        artifacts.RUN_RESULTS, HEADING, invocation_id="i-1", now=NOW, environ=more.pop("environ", {})
+    )
     return artifacts.run_results(run, HEADING, head=head, args=more.pop("args", ARGS), **more)
 
 
@@ -68,12 +74,16 @@ def test_what_is_run_again() -> None:
 
 
 def test_a_name_with_dots_is_found_again() -> None:
-    run = RunResult(run_id="r", started_at=0, seconds=1, syncs=(SyncResult(sync=people("a.b.c"), status="error"),))
+    run = RunResult(
+        run_id="r", started_at=0, seconds=1, syncs=(SyncResult(sync=people("a.b.c"), status="error"),)
+    )
     assert artifacts.failed_syncs(document(run)) == ("a.b.c",)
 
 
 def test_secrets_and_masked_keys_are_not_written() -> None:
-    secrets = artifacts.secret_values({"DBT_ENV_SECRET_TOKEN": "s3cret!value", "REVETL_ENV_SECRET_X": "abc", "HOME": "people"})
+    secrets = artifacts.secret_values(
+        {"DBT_ENV_SECRET_TOKEN": "s3cret!value", "REVETL_ENV_SECRET_X": "abc", "HOME": "people"}
+    )
     assert secrets == ("s3cret!value",)
     text = json.dumps(document(fixed_run(), secrets=secrets), ensure_ascii=False)
     assert "s3cret" not in text
@@ -85,7 +95,9 @@ def test_secrets_and_masked_keys_are_not_written() -> None:
 @given(st.recursive(st.text(max_size=8) | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)),
        st.lists(st.text(min_size=4, max_size=6), min_size=1, max_size=3))  # fmt: skip
 def test_nothing_of_a_secret_is_left_in_any_value(value: Any, secrets: list[str]) -> None:
-    ordered = artifacts.secret_values({f"DBT_ENV_SECRET_{i}": s for i, s in enumerate(secrets) if "*" not in s})
+    ordered = artifacts.secret_values(
+        {f"DBT_ENV_SECRET_{i}": s for i, s in enumerate(secrets) if "*" not in s}
+    )
     planted = {"a": [value, *(f"before{s}after" for s in secrets if "*" not in s)]}
     found = artifacts.scrubbed(planted, ordered)["a"][1:]
     assert all(secret not in text for secret in ordered for text in found if "*" not in secret)
@@ -147,7 +159,9 @@ class Broken(io.StringIO):
 
 def test_text_and_json_lines(tmp_path: Path) -> None:
     stream = io.StringIO()
-    log = Log(stream, style=Style(), file=tmp_path / "logs" / "revetl.log", secrets=("hunter22",), now=lambda: NOW)
+    log = Log(
+        stream, style=Style(), file=tmp_path / "logs" / "revetl.log", secrets=("hunter22",), now=lambda: NOW
+    )
     log.say("info", "connected with hunter22")
     log.say("debug", "detail")
     log.close()
@@ -159,7 +173,11 @@ def test_text_and_json_lines(tmp_path: Path) -> None:
     log.say("warn", "\x1b[31mred\x1b[0m", name="Guard", data={"rows": 3})
     line = json.loads(stream.getvalue())
     assert line["info"]["msg"] == "red"
-    assert (line["info"]["level"], line["info"]["name"], line["info"]["invocation_id"]) == ("warn", "Guard", "i-1")
+    assert (line["info"]["level"], line["info"]["name"], line["info"]["invocation_id"]) == (
+        "warn",
+        "Guard",
+        "i-1",
+    )
     assert line["data"] == {"rows": 3}
 
 

@@ -1,7 +1,8 @@
-"""Looking at the state and changing it by hand, on a real DuckDB file."""
+"""Looking at the state and changing it by hand, on a real DuckDB file and a real PostgreSQL server."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,24 +13,35 @@ from revetl import upkeep
 from revetl.errors import ConfigError, LeaseHeld, LeaseLost
 from revetl.state import DRAIN_MS, LEASE_MS, Lease, Stream, ensure_schema, read_catalog
 from revetl.tables import StreamTables, runs_table, sync_log_table
-from revetl.warehouse import Warehouse, open_warehouse
+from revetl.warehouse import Warehouse
+from tests.suites.conftest import postgres_uri  # noqa: F401 a fixture
+from tests.suites.world import duckdb_world, postgres_world
 
 SCHEMA = "revetl_test"
 PEOPLE = ("people", "p01")
 
 
-@pytest.fixture
-def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
+@pytest.fixture(params=["duckdb", "postgres"])
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
     """An empty warehouse with the state schema."""
-    found = open_warehouse("duckdb", {"path": "w.duckdb"}, root=tmp_path)
-    ensure_schema(found, SCHEMA, {})
-    yield found
-    found.close()
+    if request.param == "duckdb":
+        context = duckdb_world(tmp_path)
+    else:
+        context = postgres_world(request.getfixturevalue("postgres_uri"), f"u_{uuid.uuid4().hex[:12]}")
+    with context as connect:
+        found = connect()
+        ensure_schema(found, SCHEMA, {})
+        yield found
+        found.close()
 
 
 def stream(warehouse: Warehouse, uid: str = "p01", name: str = "people") -> Stream:
     """A stream with tables."""
-    one = Stream(warehouse, StreamTables(schema=SCHEMA, uid=uid, is_person=uid != "o01"), read_catalog(warehouse, SCHEMA))
+    one = Stream(
+        warehouse,
+        StreamTables(schema=SCHEMA, uid=uid, is_person=uid != "o01"),
+        read_catalog(warehouse, SCHEMA),
+    )
     one.create(name)
     return one
 
@@ -59,13 +71,19 @@ def test_what_is_shown(warehouse: Warehouse) -> None:
     one = stream(warehouse)
     one.release(one.acquire("host/17"), success=True)
     row = {"_key": "a", "_variant": "", "_op": "create", "_message": "", "_status": 0, "_fence": 1}
-    for i, (outcome, reason) in enumerate([("refused", "too_long"), ("refused", "too_long"), ("held", "no_answer")]):
+    for i, (outcome, reason) in enumerate(
+        [("refused", "too_long"), ("refused", "too_long"), ("held", "no_answer")]
+    ):
         warehouse.execute(
-            sa.insert(one.tables.open).values(**row | {"_key": f"k{i}", "_outcome": outcome, "_reason": reason, "_field": "e"})
+            sa.insert(one.tables.open).values(
+                **row | {"_key": f"k{i}", "_outcome": outcome, "_reason": reason, "_field": "e"}
+            )
         )
     log = sync_log_table(SCHEMA)
     for at, status in ((1_000, "error"), (2_000, "partial")):
-        warehouse.execute(sa.insert(log).values(run_id="r", uid="p01", name="people", status=status, finished_at=at))
+        warehouse.execute(
+            sa.insert(log).values(run_id="r", uid="p01", name="people", status=status, finished_at=at)
+        )
     found = upkeep.health(warehouse, SCHEMA, [PEOPLE])[0]
     assert (found.exists, found.fence, found.last_status, found.damaged) == (True, 1, "partial", "")
     assert 0 <= found.success_age_s < 60
@@ -83,7 +101,7 @@ def test_a_missing_table_is_told(warehouse: Warehouse) -> None:
 def test_reset_drops_the_streams_tables_only(warehouse: Warehouse) -> None:
     stream(warehouse), stream(warehouse, "o01", "orders"), stream(warehouse, "ws", "the workspace")
     warehouse.execute(sa.text(f'CREATE TABLE {SCHEMA}."plan__p01__3" AS SELECT 1 AS a'))
-    warehouse.execute(sa.text(f'UPDATE {SCHEMA}."ctl__ws" SET workspace_id = \'42\''))
+    warehouse.execute(sa.text(f"UPDATE {SCHEMA}.\"ctl__ws\" SET workspace_id = '42'"))
     upkeep.reset(warehouse, SCHEMA, *PEOPLE)
     left = tables(warehouse)
     assert not [name for name in left if "p01" in name]
@@ -101,7 +119,9 @@ def test_reset_waits_for_a_run_and_for_its_last_request(warehouse: Warehouse) ->
     died(warehouse, one)
     with pytest.raises(LeaseHeld, match="is at work"):
         upkeep.reset(warehouse, SCHEMA, *PEOPLE)
-    warehouse.execute(sa.update(one.tables.ctl).values(lease_until=one.tables.ctl.c.lease_until - LEASE_MS - 1_000))
+    warehouse.execute(
+        sa.update(one.tables.ctl).values(lease_until=one.tables.ctl.c.lease_until - LEASE_MS - 1_000)
+    )
     with pytest.raises(LeaseHeld, match="may still be applied"):
         upkeep.reset(warehouse, SCHEMA, *PEOPLE)
     assert "ctl__p01" in tables(warehouse)
@@ -157,7 +177,15 @@ def test_accept_key_forgets_the_keys_type(warehouse: Warehouse) -> None:
 
 def test_release_lets_held_events_be_planned_again(warehouse: Warehouse) -> None:
     one = stream(warehouse, "o01", "orders")
-    row = {"_key": "a", "_variant": "", "_op": "event", "_reason": "", "_field": "", "_message": "", "_first_at": 5}
+    row = {
+        "_key": "a",
+        "_variant": "",
+        "_op": "event",
+        "_reason": "",
+        "_field": "",
+        "_message": "",
+        "_first_at": 5,
+    }
     for key, outcome in (("a", "held"), ("b", "refused"), ("c", "held")):
         warehouse.execute(sa.insert(one.tables.open).values(**row | {"_key": key, "_outcome": outcome}))
     assert upkeep.release_held(warehouse, SCHEMA, "orders", "o01") == 2
@@ -171,8 +199,16 @@ def test_recent_runs(warehouse: Warehouse) -> None:
     for i in range(4):
         warehouse.execute(
             sa.insert(runs_table(SCHEMA)).values(
-                run_id=f"r{i}", command="run", started_at=i * 1_000, finished_at=i * 1_000 + 500, exit_code=i, message=None
+                run_id=f"r{i}",
+                command="run",
+                started_at=i * 1_000,
+                finished_at=i * 1_000 + 500,
+                exit_code=i,
+                message=None,
             )
         )
     found = upkeep.recent_runs(warehouse, SCHEMA, 2)
-    assert [(r.run_id, r.exit_code, r.seconds, r.message) for r in found] == [("r3", 3, 0.5, ""), ("r2", 2, 0.5, "")]
+    assert [(r.run_id, r.exit_code, r.seconds, r.message) for r in found] == [
+        ("r3", 3, 0.5, ""),
+        ("r2", 2, 0.5, ""),
+    ]
