@@ -9,7 +9,7 @@ JOBS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run demo sandbox test soak lint types docs-check bench wheel-check check pins clean
+.PHONY: help setup setup-run demo sandbox test soak lint types docs-check bench wheel-check check pins picture clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,13 @@ check: lint types test docs-check wheel-check ## all that CI runs
 
 pins: setup ## write constraints.txt anew from pyproject.toml
 	@scripts/pins.sh
+
+picture: setup-run ## record docs/images/demo.svg, which the README shows, from the real commands
+	rm -rf target/picture
+	$(PY) -m revetl --quiet init target/picture
+	cd target/picture && ../../$(PY) -m revetl --quiet run && ../../$(PY) -m revetl sample advance
+	PATH="$$PWD/.venv/bin:$$PATH" $(PY) scripts/record_svg.py --cwd target/picture --columns 112 docs/images/demo.svg \
+	    "revetl diff --select people order_completed" "revetl run --select people order_completed"
 
 clean: ## remove what was made here, except the environment
 	rm -rf target logs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov

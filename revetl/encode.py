@@ -1,14 +1,27 @@
 """Rows of a frozen plan to operations of the Track API v2: the one canonical encoder, and the contract's row checks.
 
-Works on pages of rows, a column at a time: for each field one test at C speed shows that a whole column is
-fine; only a column that fails it is looked at value by value. A row that breaks its contract becomes a `Refusal`
-(reason, field, sizes; never a value), the others become exact UTF-8 bytes. Sources of the limits: Track API v2
-and "Limits" of the Customer.io documentation, as kept in `docs/limits.md`.
+Works on pages of rows, a column at a time: for each field one test at C speed proves that a whole column is fine,
+and one call turns it into JSON texts; only a column that fails its test is looked at value by value. The texts of
+a row are then filled into a template. A row that breaks its contract becomes a `Refusal` (reason, field, sizes;
+never a value), the others become exact UTF-8 bytes, the same for the same row whatever page it is in. Sources of
+the limits: Track API v2 and "Limits" of the Customer.io documentation, as kept in `docs/limits.md`.
 
 Row layouts (`diffsql.to_send`):
 
     person  _seq, _op, _key, mask..., one value a field        (bit i of mask i // 62: field i changed)
     event   _seq, _key, _person, _anonymous, _occurred_at, _variant, one value a field
+
+What is written (compact; keys in this order, attributes in the contract's order):
+
+    {"type":"person","identifiers":{"id":"..."},"action":"identify",["timestamp":...,]"attributes":{...}}
+    {"type":"person","identifiers":{"id":"..."},"action":"delete"}                               (or "suppress")
+    {"type":"person","identifiers":{"id":"..."},"action":"event","name":"...","id":"...","timestamp":...,
+     "attributes":{...}}
+
+Numbers keep their digits: a double is written as the shortest text that gives the same double (-0.0 stays -0.0),
+a decimal or a large integer as its own digits. Reasons of a refusal: `required`, `null`, `type`, `control_character`,
+`too_long`, `enum`, `pattern`, `format`, `minimum`, `maximum`, `not_finite`, `out_of_range`, `not_unix_seconds`,
+`json`, `too_deep`, `blank`, `event_name`, `too_many`, `too_large`.
 """
 
 from __future__ import annotations
@@ -16,28 +29,68 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache, partial
+from itertools import accumulate, chain, groupby
+from operator import itemgetter
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
 
 from revetl.contracts import Field, FieldType, IdentifierKind, OnNull, Sync
 from revetl.destination import Operation, Refusal
+from revetl.errors import ConfigError
 from revetl.ids import EventIds
 
 MASK_BITS = 62
 MAX_OPERATION_BYTES = 32_000
 MAX_IDENTIFIER_BYTES = 150
+MAX_NAME_BYTES = 150  # names of people's attributes
+MAX_EVENT_NAME_BYTES = 100
+MAX_ATTRIBUTES = 300  # of one identify
 MAX_VALUE_BYTES = 1_000  # attributes of people; event properties are bounded by the operation only
+MAX_EMAIL_BYTES = 254  # RFC 3696, erratum 1690
 MAX_DEPTH = 20
 EARLIEST_S, LATEST_S = 999_999_999, 100_000_000_000  # outside: milliseconds, or not Unix seconds at all
-MAX_BYTES_PER_CHARACTER = 4
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-_EMAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[^\s@.<>,;:\"()\[\]\\]+(\.[^\s@.<>,;:\"()\[\]\\]+)+")
-_BLANK = re.compile("[\\s\u200b\u200c\u200d\u2060\ufeff]*")
-MAX_EMAIL_BYTES = 254
-Problem = tuple[str, str]  # a stable word, and one sentence without values
+_QUOTES = 2
+_NULL = b"null"
+_ERASING = frozenset({"delete", "suppress"})
+_SENDING = frozenset({"create", "update", "redrive"})
+_LOWEST, _HIGHEST = -(2**63), 2**64 - 1  # what orjson writes as an integer
+_MAX_INTEGER_BITS, _MAX_DIGITS = 1024, 309  # of a double; more would be infinite for most readers of JSON
+_SHAPES = 4096  # templates kept at most, one for each set of attributes that is sent together
+
+# text may have tabs and line ends; \x80-\x9f and the surrogates exist only outside ASCII
+_CONTROL_BYTES = bytes([*range(9), 11, 12, *range(14, 32), 127])
+_WIDE_CONTROL = re.compile("[\x80-\x9f\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_ANY_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_INVISIBLE = "\\s\u200b-\u200f\u2060\ufeff"  # white space, and what has no width
+_BLANK = re.compile(f"[{_INVISIBLE}]*")
+_VISIBLE_ASCII = bytes(set(range(0x21, 0x7F)) - {*b'"\\'})
+_PLAIN = bytes(set(range(0x20, 0x100)) - {*b'"\\\x7f'})  # of UTF-8 text: what JSON writes as it is
+_ATOM = f'[^{_INVISIBLE}@<>,;:"()\\[\\]\\\\]'
+_LABEL = f'[^{_INVISIBLE}@.<>,;:"()\\[\\]\\\\]'
+_EMAIL = re.compile(f"{_ATOM}{{1,64}}+@{_LABEL}++(?:\\.{_LABEL}++)++")
+_DATE = re.compile("[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")
+_JSON_NUMBER = re.compile("-?(?:0|[1-9][0-9]*)(?:\\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_LOOSE_NUMBER = re.compile("[+-]?(?:[0-9]+(?:\\.[0-9]*)?|\\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_LOOSE_INTEGER = re.compile("[+-]?[0-9]+")
+_NOT_A_NUMBER = re.compile("[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+# numbers of JSON text that do not come back from a double as they were (up to 15 digits do): with more digits, an
+# exponent, a zero at the end of a fraction (but .0), or so small that they would get an exponent
+_UNLIKE_DOUBLE = re.compile("[0-9.]{16}|[0-9][eE]|\\.[0-9]+0(?![0-9])|\\.000")
+
+
+class Problem(NamedTuple):
+    """Why a value or a row is refused: a stable word, and one sentence without values."""
+
+    reason: str
+    message: str
 
 
 class Encoded(NamedTuple):
@@ -47,184 +100,203 @@ class Encoded(NamedTuple):
     refusals: list[Refusal]
 
 
-class _Broken(Exception):  # noqa: N818 it never leaves this module
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.problem: Problem = (reason, message)
-
-
 class PersonEncoder:
     """Encodes rows of a person sync.
 
     Args:
         timestamp: Unix seconds for identify's `timestamp`, which orders our own writes; None leaves it out.
+
+    Raises:
+        ConfigError: an attribute's name cannot be sent.
     """
 
     def __init__(self, sync: Sync, *, timestamp: int | None = None) -> None:
+        for field in sync.fields:
+            _require_name(sync, field.name, "attribute", MAX_NAME_BYTES)
         self._sync = sync
-        self._fields = [_FieldCodec(field, person=True) for field in sync.fields]
-        self._names = [field.name for field in sync.fields]
+        self._codecs = [_Codec(field, limit=MAX_VALUE_BYTES) for field in sync.fields]
         self._words = max(1, -(-len(sync.fields) // MASK_BITS))
-        self._timestamp = timestamp
-        self._clears = any(field.on_null is OnNull.CLEAR for field in sync.fields)
+        self._person = b'{"type":"person","identifiers":{"%b":%%b},"action":' % sync.identifier.encode()
+        stamp = b"" if timestamp is None else b'"timestamp":%d,' % timestamp
+        self._shapes = _Shapes(
+            self._person + b'"identify",' + stamp + b'"attributes":{', 1, sync.fields, b"}}", nulls=True
+        )
 
     def encode(self, rows: Sequence[tuple[Any, ...]]) -> Encoded:
-        """Operations and refusals of a page of rows."""
+        """Operations and refusals of a page of rows.
+
+        Raises:
+            ValueError: a row has an operation that is none of create, update, redrive, delete and suppress.
+        """
         out = Encoded([], [])
-        if not rows:
+        ops = {row[1] for row in rows}
+        if not ops <= _SENDING | _ERASING:
+            raise ValueError(f"unknown operations in the plan: {sorted(map(str, ops - _SENDING - _ERASING))}")
+        if not ops & _ERASING:
+            self._upsert(rows, out)
             return out
-        columns = list(zip(*rows, strict=True))
-        seqs, ops, keys = columns[:3]
-        sending = [op not in {"delete", "suppress"} for op in ops]
-        values, problems, holes = _checked(self._fields, columns[3 + self._words :], sending)
-        key_problems = _key_problems(keys, self._sync.identifier)
-        bodies = self._bodies(columns, values, holes=holes, plain=not problems)
-        if not problems and not key_problems and max(map(len, bodies)) <= MAX_OPERATION_BYTES:
-            out.operations.extend(map(Operation, seqs, bodies))
-            return out
-        for i, (seq, body) in enumerate(zip(seqs, bodies, strict=True)):
-            if i in key_problems or (i in problems and sending[i]):
-                out.refusals.append(_refusal(seq, key_problems.get(i), problems.get(i)))
-            elif len(body) > MAX_OPERATION_BYTES:
-                out.refusals.append(_too_large(seq, body))
+        # a plan ends with what it erases, so there are at most a few such groups in a page
+        for op, group in groupby(rows, lambda row: row[1] if row[1] in _ERASING else ""):
+            if op:
+                self._erase(op, list(group), out)
             else:
-                out.operations.append(Operation(seq, body))
+                self._upsert(list(group), out)
         return out
 
-    def _bodies(
-        self, columns: Sequence[Any], values: Sequence[Sequence[Any]], *, holes: bool, plain: bool
-    ) -> list[bytes]:
-        """The JSON of each row; of a row that is refused anyway it may be nothing."""
-        ops, keys = columns[1], columns[2]
-        kind, names, dumps = self._sync.identifier.value, self._names, orjson.dumps
-        # the same bytes as a dump of the nested operation, without building it for each row
-        head = b'{"type":"person","identifiers":{"%b":' % kind.encode()
-        middle = b'},"action":"identify",'
-        if self._timestamp is not None:
-            middle += b'"timestamp":%d,' % self._timestamp
-        middle += b'"attributes":'
-        rows = zip(*values, strict=True) if values else iter([()] * len(keys))
-        join, creates = b"".join, set(ops) == {"create"}
-        if creates and plain and not holes:
-            return [
-                join((head, dumps(key), middle, dumps(dict(zip(names, row))), b"}"))  # noqa: B905 same length by construction
-                for key, row in zip(keys, rows, strict=True)
-            ]
-        if creates and plain and not self._clears:
-            return [
-                join((head, dumps(key), middle, dumps({n: v for n, v in zip(names, row) if v is not None}), b"}"))  # noqa: B905
-                for key, row in zip(keys, rows, strict=True)
-            ]
-        bodies = []
-        for i, (op, key, row) in enumerate(zip(ops, keys, rows, strict=True)):
-            if op in {"delete", "suppress"}:
-                bodies.append(dumps({"type": "person", "identifiers": {kind: key}, "action": op}))
-                continue
-            attributes = self._attributes(op, [columns[3 + w][i] for w in range(self._words)], row)
-            try:
-                bodies.append(join((head, dumps(key), middle, dumps(attributes), b"}")))
-            except TypeError:  # a row with a problem holds what JSON does not have
-                bodies.append(b"")
-        return bodies
+    def _upsert(self, rows: Sequence[tuple[Any, ...]], out: Encoded) -> None:
+        if not rows:
+            return
+        seqs, ops, keys, *rest = zip(*rows, strict=True)
+        found = _Found()
+        identifiers = _identifiers(keys, self._sync.identifier, found)
+        texts, nulls = _texts(self._codecs, rest[self._words :], found)
+        masks = None
+        if "update" in ops:
+            words = rest[: self._words]
+            changed: Iterable[int] = words[0]
+            for i, word in enumerate(words[1:], 1):
+                changed = [low | (high << (MASK_BITS * i)) for low, high in zip(changed, word, strict=True)]
+            everything = self._shapes.everything
+            masks = [m if op == "update" else everything for op, m in zip(ops, changed, strict=True)]
+        bodies = self._shapes.fill([identifiers, *texts], masks, nulls)
+        if len(self._codecs) > MAX_ATTRIBUTES:
+            for i, body in enumerate(bodies):
+                if i not in found and (n := len(orjson.loads(body)["attributes"])) > MAX_ATTRIBUTES:
+                    message = f"the row has {n} attributes, more than {MAX_ATTRIBUTES}"
+                    found.add(i, "", Problem("too_many", message))
+        _append(out, seqs, bodies, found)
 
-    def _attributes(self, op: str, masks: Sequence[int], row: Sequence[Any]) -> dict[str, Any]:
-        """Update: what changed. Create and re-drive: everything. Nulls only where the contract clears."""
-        attributes = {}
-        for i, (codec, value) in enumerate(zip(self._fields, row, strict=True)):
-            if op == "update" and not masks[i // MASK_BITS] >> (i % MASK_BITS) & 1:
-                continue
-            if value is None and codec.field.on_null is not OnNull.CLEAR:
-                continue
-            attributes[codec.field.name] = value
-        return attributes
+    def _erase(self, op: str, rows: Sequence[tuple[Any, ...]], out: Encoded) -> None:
+        found = _Found()
+        identifiers = _identifiers([row[2] for row in rows], self._sync.identifier, found)
+        template = self._person + b'"%b"}' % op.encode()
+        _append(out, [row[0] for row in rows], [template % text for text in identifiers], found)
 
 
 class EventEncoder:
-    """Encodes rows of an event sync; the event's id comes from the stream and the key (`ids.py`)."""
+    """Encodes rows of an event sync; the event's id comes from the stream, the key and the variant (`ids.py`).
+
+    A row with a variant is a copy of the event under that (old) name. A null property is left out: what was never
+    there cannot be cleared. A row without a person needs an anonymous id.
+
+    Raises:
+        ConfigError: the event's name or a property's name cannot be sent.
+    """
 
     def __init__(self, sync: Sync) -> None:
+        _require_name(sync, sync.event, "event", MAX_EVENT_NAME_BYTES)
+        for field in sync.fields:
+            _require_name(sync, field.name, "property", MAX_OPERATION_BYTES)
         self._sync = sync
-        self._fields = [_FieldCodec(field, person=False) for field in sync.fields]
+        self._codecs = [_Codec(field, limit=MAX_OPERATION_BYTES) for field in sync.fields]
         self._ids = EventIds(sync.uid)
+        # the identifiers and the name are texts of the row, too
+        head = b'{"type":"person","identifiers":{%b},"action":"event","name":%b,"id":"%b","timestamp":%b,"attributes":{'
+        self._shapes = _Shapes(head, 4, sync.fields, b"}}", nulls=False)
 
     def encode(self, rows: Sequence[tuple[Any, ...]]) -> Encoded:
         """Operations and refusals of a page of rows."""
         out = Encoded([], [])
         if not rows:
             return out
-        columns = list(zip(*rows, strict=True))
-        seqs, keys, people, anonymous, times, variants = columns[:6]
-        values, problems, _ = _checked(self._fields, columns[6:], [True] * len(rows))
-        person_problems = _key_problems(people, self._sync.identifier)
-        names = [field.name for field in self._sync.fields]
-        ready = zip(*values, strict=True) if values else iter([()] * len(rows))
-        for i, row in enumerate(ready):
-            found = problems.get(i)
-            if problem := person_problems.get(i) or _nobody(people[i], anonymous[i]) or _time_problem(times[i]):
-                out.refusals.append(_refusal(seqs[i], problem, found))
-                continue
-            if found:
-                out.refusals.append(_refusal(seqs[i], None, found))
-                continue
-            kind = self._sync.identifier.value if people[i] is not None else "anonymous_id"
-            attributes = {name: value for name, value in zip(names, row, strict=True) if value is not None}
-            body = orjson.dumps({
-                "type": "person", "identifiers": {kind: people[i] if people[i] is not None else anonymous[i]},
-                "action": "event", "name": self._sync.event, "id": self._ids.id(keys[i], variants[i]),
-                "timestamp": times[i], "attributes": attributes,
-            })  # fmt: skip
-            if len(body) > MAX_OPERATION_BYTES:
-                out.refusals.append(_too_large(seqs[i], body))
-            else:
-                out.operations.append(Operation(seqs[i], body))
+        seqs, keys, people, anonymous, times, variants, *columns = zip(*rows, strict=True)
+        found = _Found()
+        facts = _event_keys(keys, found)
+        owners = self._owners(people, anonymous, found)
+        names = self._names(variants, found)
+        moments = _moments(times, found)
+        texts, nulls = _texts(self._codecs, columns, found)
+        ids = [text.encode() for text in self._ids.ids(facts, variants)]
+        _append(out, seqs, self._shapes.fill([owners, names, ids, moments, *texts], None, nulls), found)
         return out
 
+    def _owners(self, people: Sequence[Any], anonymous: Sequence[Any], found: _Found) -> list[bytes]:
+        """The inside of `identifiers` for each row: the person, else the anonymous id."""
+        kind = self._sync.identifier
+        known, guest = b'"%b":' % kind.encode(), b'"anonymous_id":'
+        if None not in people:
+            return [known + text for text in _identifiers(people, kind, found)]
+        owners = []
+        for i, (person, other) in enumerate(zip(people, anonymous, strict=True)):
+            if person is None and other is None:
+                problem: Problem | None = Problem("required", "there is neither a person nor an anonymous id")
+            elif person is None:  # an anonymous id has no form
+                problem = _identifier_problem(other, email=False)
+            else:
+                problem = _identifier_problem(person, email=kind is IdentifierKind.EMAIL)
+            if problem:
+                found.add(i, "", problem)
+                owners.append(b"")
+            else:
+                owners.append(guest + orjson.dumps(other) if person is None else known + orjson.dumps(person))
+        return owners
 
-# --- a page, column by column ----------------------------------------------------------------------------------
+    def _names(self, variants: Sequence[str], found: _Found) -> list[bytes]:
+        texts, problems = {}, {}
+        for variant in set(variants):
+            name = variant or self._sync.event
+            problem = _name_problem(name, MAX_EVENT_NAME_BYTES)
+            if problem:
+                problems[variant] = Problem("event_name", f"the event's other name {problem}")
+            texts[variant] = b"" if problem else orjson.dumps(name)
+        if problems:
+            for i, variant in enumerate(variants):
+                if variant in problems:
+                    found.add(i, "", problems[variant])
+        return [texts[variant] for variant in variants]
 
 
-def _checked(
-    codecs: Sequence[_FieldCodec], columns: Sequence[tuple[Any, ...]], sending: Sequence[bool]
-) -> tuple[list[Sequence[Any]], dict[int, tuple[Problem, str, int]], bool]:
-    """Columns ready for JSON, the first problem of each row (with its field and how many more), and whether any
-    value is null.
-    """
-    ready: list[Sequence[Any]] = []
-    problems: dict[int, tuple[Problem, str, int]] = {}
-    holes = False
-    for codec, column in zip(codecs, columns, strict=True):
-        null = None in column
-        holes = holes or null
-        if codec.fine(column, null=null):
-            ready.append(column)
-            continue
-        converted = list(column)
-        for i, value in enumerate(column):
-            if not sending[i]:
-                continue
-            try:
-                converted[i] = codec.value(value)
-            except _Broken as broken:
-                first = problems.get(i)
-                problems[i] = (first[0], first[1], first[2] + 1) if first else (broken.problem, codec.field.name, 0)
-        ready.append(converted)
-    return ready, problems, holes
+# --- rows ------------------------------------------------------------------------------------------------------
 
 
-def _refusal(seq: int, first: Problem | None, found: tuple[Problem, str, int] | None) -> Refusal:
-    """The refusal of a row: a problem of the row as a whole before those of its fields."""
-    if first is not None:
-        return Refusal(seq=seq, reason=first[0], message=first[1])
-    assert found is not None  # noqa: S101 a refusal has a reason
-    (reason, message), field, more = found
-    if more:
-        message += f" (and {more} more problem{'s' if more > 1 else ''} in this row)"
-    return Refusal(seq=seq, reason=reason, field=field, message=message)
+class _Found:
+    """The first problem of each row of a page, with its field, and how many more the row has."""
+
+    def __init__(self) -> None:
+        self._first: dict[int, tuple[str, Problem]] = {}
+        self._more: dict[int, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._first)
+
+    def __contains__(self, row: int) -> bool:
+        return row in self._first
+
+    def add(self, row: int, field: str, problem: Problem) -> None:
+        if row in self._first:
+            self._more[row] = self._more.get(row, 0) + 1
+        else:
+            self._first[row] = (field, problem)
+
+    def refusal(self, row: int, seq: int) -> Refusal:
+        field, problem = self._first[row]
+        more = self._more.get(row, 0)
+        message = problem.message
+        if more:
+            message += f" (and {more} more problem{'s' if more > 1 else ''} in this row)"
+        return Refusal(seq=seq, reason=problem.reason, field=field, message=message)
+
+
+def _append(out: Encoded, seqs: Sequence[int], bodies: Sequence[bytes], found: _Found) -> None:
+    if not found and max(map(len, bodies)) <= MAX_OPERATION_BYTES:
+        # `Operation(seq, body)`, at half the cost
+        out.operations.extend(map(partial(tuple.__new__, Operation), zip(seqs, bodies, strict=True)))
+        return
+    for i, (seq, body) in enumerate(zip(seqs, bodies, strict=True)):
+        if i in found:
+            out.refusals.append(found.refusal(i, seq))
+        elif len(body) > MAX_OPERATION_BYTES:
+            out.refusals.append(_too_large(seq, body))
+        else:
+            out.operations.append(Operation(seq, body))
 
 
 def _too_large(seq: int, body: bytes) -> Refusal:
-    attributes = orjson.loads(body)["attributes"]
-    sizes = {name: len(orjson.dumps(value)) for name, value in attributes.items()}
+    attributes = json.loads(body)["attributes"]
+    sizes = {
+        name: len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+        for name, value in attributes.items()
+    }
     widest = max(sizes, key=lambda name: sizes[name], default="")
     return Refusal(
         seq=seq, reason="too_large", field=widest,
@@ -233,118 +305,315 @@ def _too_large(seq: int, body: bytes) -> Refusal:
     )  # fmt: skip
 
 
-def _nobody(person: str | None, anonymous: str | None) -> Problem | None:
-    if person is None and anonymous is None:
-        return ("required", "there is neither a person nor an anonymous id")
+class _Shapes:
+    """Fills the texts of rows into templates: one for each set of attributes that is sent together.
+
+    Args:
+        head: the template up to the first attribute.
+        leading: how many texts of a row belong to the head.
+        nulls: whether a null of a field with `on_null: clear` is written (else every null is left out).
+    """
+
+    def __init__(
+        self, head: bytes, leading: int, fields: Sequence[Field], tail: bytes, *, nulls: bool
+    ) -> None:
+        self._head, self._leading, self._tail = head, leading, tail
+        self._labels = [orjson.dumps(field.name).replace(b"%", b"%%") + b":%b" for field in fields]
+        self._optional = [not (nulls and field.on_null is OnNull.CLEAR) for field in fields]
+        self.everything = (1 << len(fields)) - 1
+        self._shape = lru_cache(_SHAPES)(self._build)
+
+    def fill(
+        self, columns: Sequence[Sequence[bytes]], masks: Sequence[int] | None, nulls: Iterable[int]
+    ) -> list[bytes]:
+        """One text a row.
+
+        Args:
+            columns: the texts of the head, then those of each field.
+            masks: bit i set: field i is wanted; None: every field of every row.
+            nulls: the fields that are null in some row.
+        """
+        holes = [(self._leading + i, 1 << i) for i in nulls if self._optional[i]]
+        rows = zip(*columns, strict=True)
+        if masks is None and not holes:
+            template, _ = self._shape(self.everything)
+            return [template % row for row in rows]
+        out = []
+        for row, mask in zip(rows, masks or [self.everything] * len(columns[0]), strict=True):
+            for position, bit in holes:
+                if row[position] == _NULL:
+                    mask &= ~bit  # noqa: PLW2901 the shape of this row
+            template, pick = self._shape(mask)
+            out.append(template % pick(row))
+        return out
+
+    def _build(self, mask: int) -> tuple[bytes, Callable[[tuple[bytes, ...]], Any]]:
+        wanted = [i for i in range(len(self._labels)) if mask >> i & 1]
+        template = self._head + b",".join([self._labels[i] for i in wanted]) + self._tail
+        positions = [*range(self._leading), *(self._leading + i for i in wanted)]
+        return template, itemgetter(*positions) if positions else lambda _: ()
+
+
+# --- identifiers, names, times ---------------------------------------------------------------------------------
+
+
+def _identifiers(keys: Sequence[Any], kind: IdentifierKind, found: _Found) -> list[bytes]:
+    """JSON texts of identifiers; of one with a problem, anything."""
+    email = kind is IdentifierKind.EMAIL
+    texts = _quoted(keys, _VISIBLE_ASCII)
+    if texts is not None and (not email or all(map(_EMAIL.fullmatch, keys))):
+        shortest, longest = min(map(len, texts)), max(map(len, texts))
+        if shortest > _QUOTES >= longest - MAX_IDENTIFIER_BYTES:
+            return texts
+    texts = []
+    for i, key in enumerate(keys):
+        problem = _identifier_problem(key, email=email)
+        if problem:
+            found.add(i, "", problem)
+        texts.append(_NULL if problem else orjson.dumps(key))
+    return texts
+
+
+def _identifier_problem(key: Any, *, email: bool) -> Problem | None:  # noqa: ANN401 a warehouse's value
+    if key is None:
+        return Problem("required", "the identifier is null")
+    if not isinstance(key, str):
+        return Problem("type", "the identifier is not a text")
+    if _BLANK.fullmatch(key):
+        return Problem("blank", "the identifier is blank")
+    if _ANY_CONTROL.search(key):
+        return Problem("control_character", "the identifier has a control character or half a surrogate pair")
+    size = len(key.encode())
+    if size > MAX_IDENTIFIER_BYTES:
+        return Problem("too_long", f"the identifier has {size:,} bytes, more than {MAX_IDENTIFIER_BYTES}")
+    if email and not _EMAIL.fullmatch(key):
+        return Problem("format", "the identifier is not an e-mail address")
     return None
 
 
-def _key_problems(keys: Sequence[str | None], kind: IdentifierKind) -> dict[int, Problem]:
-    """Problems of identifiers by row; None is the caller's business."""
-    texts = [key for key in keys if key is not None]
-    if (
-        kind is not IdentifierKind.EMAIL
-        and max(map(len, texts), default=1) * MAX_BYTES_PER_CHARACTER <= MAX_IDENTIFIER_BYTES
-        and "" not in texts
-        and "".join(texts).isalnum()
-    ):
-        return {}
-    found: dict[int, Problem] = {}
+def _event_keys(keys: Sequence[Any], found: _Found) -> Sequence[str]:
+    """Keys that can be hashed. A NUL in one could make it look like a key and a variant."""
+    with suppress(TypeError, UnicodeEncodeError):
+        if not "".join(keys).encode().translate(None, _VISIBLE_ASCII + b'"\\') and "" not in keys:
+            return keys
+    usable = list(keys)
     for i, key in enumerate(keys):
         if key is None:
+            problem = Problem("required", "the event's key is null")
+        elif not isinstance(key, str):
+            problem = Problem("type", "the event's key is not a text")
+        elif _BLANK.fullmatch(key):
+            problem = Problem("blank", "the event's key is blank")
+        elif _ANY_CONTROL.search(key):
+            problem = Problem(
+                "control_character", "the event's key has a control character or half a surrogate pair"
+            )
+        else:
             continue
-        size = len(key.encode(errors="surrogatepass"))
-        if _BLANK.fullmatch(key):
-            found[i] = ("blank", "the identifier is blank")
-        elif size > MAX_IDENTIFIER_BYTES:
-            found[i] = ("too_long", f"the identifier has {size} bytes, more than {MAX_IDENTIFIER_BYTES}")
-        elif _CONTROL.search(key):
-            found[i] = ("control_character", "the identifier has a control character or half a surrogate pair")
-        elif kind is IdentifierKind.EMAIL and not _EMAIL.fullmatch(key):
-            found[i] = ("format", "the identifier is not an e-mail address")
-    return found
+        found.add(i, "", problem)
+        usable[i] = ""
+    return usable
 
 
-def _time_problem(seconds: Any) -> Problem | None:  # noqa: ANN401 a warehouse's value
-    if seconds is None:
-        return ("required", "the event has no time")
-    if not EARLIEST_S < seconds < LATEST_S:
-        return ("not_unix_seconds", "the event's time is no time in Unix seconds (milliseconds?)")
-    return None
+def _moments(times: Sequence[Any], found: _Found) -> list[bytes]:
+    if set(map(type, times)) == {int} and min(times) > EARLIEST_S and max(times) < LATEST_S:
+        return _split(times)
+    texts = []
+    for i, seconds in enumerate(times):
+        problem = None
+        if seconds is None:
+            problem = Problem("required", "the event has no time")
+        elif type(seconds) is not int:
+            problem = Problem("type", "the event's time is not an integer")
+        elif not EARLIEST_S < seconds < LATEST_S:
+            problem = Problem(
+                "not_unix_seconds", "the event's time is no time in Unix seconds (milliseconds?)"
+            )
+        if problem:
+            found.add(i, "", problem)
+        texts.append(_NULL if problem else b"%d" % seconds)
+    return texts
 
 
-# --- one field -------------------------------------------------------------------------------------------------
+def _name_problem(name: str, limit: int) -> str:
+    """What keeps a name from being sent, or an empty string."""
+    if _BLANK.fullmatch(name):
+        return "is blank"
+    if name != name.strip():
+        return "starts or ends with a blank"
+    if _ANY_CONTROL.search(name):
+        return "has a control character"
+    size = len(name.encode())
+    return f"has {size:,} bytes, more than {limit:,}" if size > limit else ""
 
 
-class _FieldCodec:
-    """How one field is tested, a column or a value at a time, and turned into what orjson writes."""
+def _require_name(sync: Sync, name: str, what: str, limit: int) -> None:
+    problem = _name_problem(name, limit)
+    if problem:
+        raise ConfigError(
+            f"sync {sync.name!r}: the {what} name {problem}",
+            hint="rename it in the sync's file",
+            where=next((f.where for f in sync.fields if f.name == name and f.where.file), sync.where),
+        )  # fmt: skip
 
-    def __init__(self, field: Field, *, person: bool) -> None:
+
+# --- columns ---------------------------------------------------------------------------------------------------
+
+
+class _Broken(Exception):  # noqa: N818 it never leaves this module
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.problem = Problem(reason, message)
+
+
+class _Page(NamedTuple):
+    """A column's JSON texts (of a value with a problem: null), whether one is null, and the problems by row."""
+
+    texts: list[bytes]
+    nulls: bool
+    problems: Mapping[int, Problem] = MappingProxyType({})
+
+
+def _texts(
+    codecs: Sequence[_Codec], columns: Sequence[Sequence[Any]], found: _Found
+) -> tuple[list[list[bytes]], list[int]]:
+    """The texts of each column, and which columns have a null."""
+    texts, nulls = [], []
+    for i, (codec, column) in enumerate(zip(codecs, columns, strict=True)):
+        page = codec.page(column)
+        for row, problem in page.problems.items():
+            found.add(row, codec.field.name, problem)
+        texts.append(page.texts)
+        if page.nulls:
+            nulls.append(i)
+    return texts, nulls
+
+
+def _split(numbers: Sequence[Any]) -> list[bytes]:
+    """JSON texts of numbers, booleans and nulls, by one call (none of them has a comma)."""
+    return orjson.dumps(numbers)[1:-1].split(b",")
+
+
+def _quoted(values: Sequence[Any], plain: bytes) -> list[bytes] | None:
+    """JSON texts of strings, by one join and one split; None unless all are strings of these bytes only."""
+    try:
+        data = ('"' + '"\0"'.join(values) + '"').encode()
+    except (TypeError, UnicodeEncodeError):
+        return None
+    if data.translate(None, plain) != b'"' + b'"\0"' * (len(values) - 1) + b'"':
+        return None
+    return data.split(b"\0")
+
+
+class _Codec:
+    """How one field is checked and written, a column at a time or, where that fails, a value at a time.
+
+    The test of a column is one-sided: whatever it lets pass, the test of each value lets pass, too, and both write
+    the same bytes.
+
+    Args:
+        limit: the destination's, in bytes of a text or of the JSON of an array or object.
+        nested: the values come from parsed JSON, not from the warehouse.
+        casts: a text may be an integer, which is written as its digits.
+    """
+
+    def __init__(self, field: Field, *, limit: int, nested: bool = False, casts: bool = False) -> None:
         self.field = field
-        limit = MAX_VALUE_BYTES if person else MAX_OPERATION_BYTES
-        self._limit = min(limit, field.max_length or limit)
-        self._json_limit = limit
+        self._nested, self._casts = nested, casts
+        self._limit = min(
+            limit, field.max_length or limit, MAX_EMAIL_BYTES if field.format == "email" else limit
+        )
+        self._nulls = not field.required and field.on_null is not OnNull.REFUSE
         self._enum = frozenset(field.enum)
         self._pattern = re.compile(field.pattern) if field.pattern else None
-        self._nulls = not field.required and field.on_null is not OnNull.REFUSE
-        self._value: Callable[[Any], Any] = {
-            FieldType.STRING: self._string, FieldType.DATE: self._string, FieldType.BOOLEAN: self._boolean,
-            FieldType.INTEGER: self._integer, FieldType.NUMBER: self._number, FieldType.TIMESTAMP: self._timestamp,
-            FieldType.ARRAY: self._json, FieldType.OBJECT: self._json,
-        }[field.type]  # fmt: skip
+        forms = (
+            {"email": _EMAIL}.get(field.format),
+            _DATE if field.type is FieldType.DATE else None,
+            self._pattern,
+        )
+        self._rules = [form.fullmatch for form in forms if form]
+        # a bound is what was written in the file: 0.1 allows the decimal 0.1, though the double is a little above it
+        self._low = None if field.minimum is None else Decimal(repr(field.minimum))
+        self._high = None if field.maximum is None else Decimal(repr(field.maximum))
+        kind = field.type
+        self._json = _Json(field, limit) if kind in {FieldType.ARRAY, FieldType.OBJECT} else None
+        self._fast: Callable[[Sequence[Any]], _Page | None]
+        self._slow: Callable[[Any], bytes]
+        self._fast, self._slow = {
+            FieldType.STRING: (self._strings, self._string), FieldType.DATE: (self._strings, self._string),
+            FieldType.BOOLEAN: (self._booleans, self._boolean), FieldType.INTEGER: (self._integers, self._integer),
+            FieldType.NUMBER: (self._numbers, self._number), FieldType.TIMESTAMP: (self._timestamps, self._timestamp),
+            FieldType.ARRAY: (_never, _no_value), FieldType.OBJECT: (_never, _no_value),
+        }[kind]  # fmt: skip
 
-    def fine(self, column: Sequence[Any], *, null: bool) -> bool:
-        """Whether every value of a column is certainly fine and needs no conversion (a cheap, one-sided test)."""
-        kind = self.field.type
-        if null:
-            if not self._nulls:
-                return False
-            column = [value for value in column if value is not None]
-        if not column or kind is FieldType.BOOLEAN:
-            return all(value is True or value is False for value in set(column))
-        if kind in {FieldType.STRING, FieldType.DATE}:
-            return self._strings_fine(column)
-        if kind is FieldType.TIMESTAMP:
-            return bool(EARLIEST_S < min(column) and max(column) < LATEST_S)
-        if kind in {FieldType.INTEGER, FieldType.NUMBER}:
-            return self._numbers_fine(column)
-        return False
+    def page(self, column: Sequence[Any]) -> _Page:
+        """The texts of a column."""
+        fine = self._fast(column) if column else _Page([], nulls=False)
+        if fine is not None:
+            return fine
+        problems: dict[int, Problem] = {}
+        texts = [_NULL] * len(column)
+        rest = []
+        for i, value in enumerate(column):
+            if value is not None:
+                rest.append(i)
+            elif self.field.required:
+                problems[i] = Problem("required", "the value is null and the contract requires it")
+            elif self.field.on_null is OnNull.REFUSE:
+                problems[i] = Problem("null", "the value is null and the contract refuses that")
+        if self._json is not None:
+            written, broken = self._json.page([column[i] for i in rest], nested=self._nested)
+            for i, text in zip(rest, written, strict=True):
+                texts[i] = text
+            problems.update((rest[local], problem) for local, problem in broken.items())
+            for i in rest:
+                size = len(texts[i])
+                if size > self._limit and i not in problems:
+                    problems[i] = Problem(
+                        "too_long", f"the JSON text has {size:,} bytes, more than {self._limit:,}"
+                    )
+            return _Page(texts, len(rest) < len(column), problems)
+        for i in rest:
+            try:
+                texts[i] = self._slow(column[i])
+            except _Broken as broken_value:
+                problems[i] = broken_value.problem
+        return _Page(texts, len(rest) < len(column), problems)
 
-    def _strings_fine(self, column: Sequence[Any]) -> bool:
-        if self._pattern or self.field.format or (self.field.required and "" in column):
-            return False
-        if self._enum:
-            return set(column) <= self._enum
-        longest = max(map(len, column))
-        return longest * MAX_BYTES_PER_CHARACTER <= self._limit and not _CONTROL.search("\n".join(column))
+    # --- texts and dates
 
-    def _numbers_fine(self, column: Sequence[Any]) -> bool:
-        kinds = set(map(type, column))
-        if kinds != {int} and (kinds != {float} or self.field.type is FieldType.INTEGER):
-            return False
-        low, high = min(column), max(column)
-        # a NaN hides from min and max, but not from a sum
-        if kinds == {float} and not math.isfinite(math.fsum(column) if high < 1e300 > -low else math.inf):  # noqa: PLR2004
-            return False
-        above = self.field.minimum is None or low >= self.field.minimum
-        below = self.field.maximum is None or high <= self.field.maximum
-        return bool(above and below and -(2**63) <= low <= high < 2**63)
-
-    def value(self, value: Any) -> Any:  # noqa: ANN401 a warehouse's value
-        """One value as orjson writes it.
-
-        Raises:
-            _Broken: it breaks the contract.
-        """
-        if value is None:
-            if self.field.required:
-                raise _Broken("required", "the value is null and the contract requires it")
-            if self.field.on_null is OnNull.REFUSE:
-                raise _Broken("null", "the value is null and the contract refuses that")
+    def _strings(self, column: Sequence[Any]) -> _Page | None:
+        present, texts = column, _quoted(column, _PLAIN)
+        if texts is None:
+            present = [value for value in column if value is not None]
+            if len(present) < len(column) and not self._nulls:
+                return None
+            try:
+                data = "".join(present).encode()
+            except (TypeError, UnicodeEncodeError):
+                return None
+            if len(data.translate(None, _CONTROL_BYTES)) != len(data):
+                return None
+            texts = list(map(orjson.dumps, column))
+        nulls = len(present) < len(column)
+        if max(map(len, texts)) - _QUOTES > self._limit or not self._all_fit(present):
             return None
-        return self._value(value)
+        return _Page(texts, nulls)
 
-    def _string(self, value: Any) -> str:  # noqa: ANN401 a warehouse's value
+    def _all_fit(self, texts: Sequence[str]) -> bool:
+        """Whether texts have no control characters beyond ASCII and fit the contract's rules."""
+        joined = "".join(texts)
+        if not joined.isascii() and _WIDE_CONTROL.search(joined):
+            return False
+        if (self.field.required and "" in texts) or (self._enum and not set(texts) <= self._enum):
+            return False
+        return all(all(map(rule, texts)) for rule in self._rules)
+
+    def _string(self, value: Any) -> bytes:  # noqa: ANN401 a warehouse's value
+        if self._casts and (
+            type(value) is int or (isinstance(value, Decimal) and not value.as_tuple().exponent)
+        ):
+            value = str(value)  # as the plan's cast does outside of JSON
         if not isinstance(value, str):
             raise _Broken("type", "the value is not a text")
         field = self.field
@@ -359,133 +628,310 @@ class _FieldCodec:
             raise _Broken("enum", "the text is none of the contract's values")
         if self._pattern and not self._pattern.fullmatch(value):
             raise _Broken("pattern", f"the text does not match {field.pattern}")
-        if field.format == "email" and (not _EMAIL.fullmatch(value) or size > MAX_EMAIL_BYTES):
+        if field.format == "email" and not _EMAIL.fullmatch(value):
             raise _Broken("format", "the text is not an e-mail address")
-        return value
+        if field.type is FieldType.DATE and not _DATE.fullmatch(value):
+            raise _Broken("format", "the text is not a date as YYYY-MM-DD")
+        return orjson.dumps(value)
 
-    def _boolean(self, value: Any) -> bool:  # noqa: ANN401 a warehouse's value
+    # --- booleans and times
+
+    def _booleans(self, column: Sequence[Any]) -> _Page | None:
+        present = self._only({bool}, column)
+        return None if present is None else _Page(_split(column), len(present) < len(column))
+
+    def _boolean(self, value: Any) -> bytes:  # noqa: ANN401 a warehouse's value
         if not isinstance(value, bool):
             raise _Broken("type", "the value is not a boolean")
-        return value
+        return orjson.dumps(value)
 
-    def _timestamp(self, value: Any) -> int:  # noqa: ANN401 a warehouse's value
+    def _timestamps(self, column: Sequence[Any]) -> _Page | None:
+        present = self._only({int}, column)
+        if present is None or not (min(present) > EARLIEST_S and max(present) < LATEST_S):
+            return None
+        return _Page(_split(column), len(present) < len(column))
+
+    def _timestamp(self, value: Any) -> bytes:  # noqa: ANN401 a warehouse's value
+        if type(value) is not int:
+            raise _Broken("type", "the value is not a time in Unix seconds")
         if not EARLIEST_S < value < LATEST_S:
             raise _Broken("not_unix_seconds", "the value is no time in Unix seconds (milliseconds?)")
-        return int(value)
+        return b"%d" % value
 
-    def _integer(self, value: Any) -> Any:  # noqa: ANN401 a warehouse's value
-        try:
-            number = int(value)
-        except (ValueError, OverflowError):
-            raise _Broken("type", "the value is not an integer") from None
-        self._bounds(Decimal(number))
-        return number if -(2**63) <= number < 2**63 else orjson.Fragment(str(number).encode())
+    # --- numbers
 
-    def _number(self, value: Any) -> Any:  # noqa: ANN401 a warehouse's value
+    def _only(self, kinds: set[type], column: Sequence[Any]) -> Sequence[Any] | None:
+        """What is not null, if it is all of these types and nulls are allowed where there are some; else None."""
+        seen = set(map(type, column))
+        if seen == kinds:
+            return column
+        if self._nulls and seen == kinds | {type(None)}:
+            return [value for value in column if value is not None]
+        return None
+
+    def _within(self, low: float, high: float) -> bool:
+        """Whether numbers from `low` to `high` are within the bounds of the contract."""
+        field = self.field
+        return (field.minimum is None or low >= field.minimum) and (
+            field.maximum is None or high <= field.maximum
+        )
+
+    def _integers(self, column: Sequence[Any]) -> _Page | None:
+        present = self._only({int}, column)
+        if present is None:
+            return None
+        low, high = min(present), max(present)
+        if low < _LOWEST or high > _HIGHEST or not self._within(low, high):
+            return None
+        return _Page(_split(column), len(present) < len(column))
+
+    def _numbers(self, column: Sequence[Any]) -> _Page | None:
+        if (present := self._only({float}, column)) is not None:
+            # a NaN hides from min and max, but not from a sum
+            fine = math.isfinite(sum(present)) and self._within(min(present), max(present))
+            return _Page(_split(column), len(present) < len(column)) if fine else None
+        if (present := self._only({str}, column)) is not None:
+            if not all(map(_JSON_NUMBER.fullmatch, present)) or max(map(len, present)) > self._limit:
+                return None
+            near = list(map(float, present))
+            low, high = min(near), max(near)
+            # rounding keeps the order, so a double strictly within the bounds proves it of the digits, too
+            inside = (self.field.minimum is None or low > self.field.minimum) and (
+                self.field.maximum is None or high < self.field.maximum
+            )
+            if not inside or math.isinf(low) or math.isinf(high):
+                return None
+            texts = [_NULL if value is None else value.encode() for value in column]
+            return _Page(texts, len(present) < len(column))
+        if self._only({Decimal}, column) is not None:
+            return self._numbers([None if value is None else str(value) for value in column])
+        return self._integers(column)
+
+    def _integer(self, value: Any) -> bytes:  # noqa: ANN401 a warehouse's value
+        if isinstance(value, str):
+            if _NOT_A_NUMBER.fullmatch(value):
+                raise _not_finite()
+            if not _LOOSE_INTEGER.fullmatch(value):
+                raise _Broken("type", "the value is not an integer")
+            value = Decimal(value)
+        if isinstance(value, float | Decimal):
+            exact = Decimal(value)
+            if not exact.is_finite():
+                raise _not_finite()
+            if exact != exact.to_integral_value():
+                raise _Broken("type", "the number is not an integer")
+            if exact.adjusted() > _MAX_DIGITS:
+                raise _out_of_range()
+            value = int(exact)
+        if type(value) is not int:
+            raise _Broken("type", "the value is not an integer")
+        if value.bit_length() > _MAX_INTEGER_BITS:
+            raise _out_of_range()
+        self._bounds(value, self.field.minimum, self.field.maximum)
+        return b"%d" % value
+
+    def _number(self, value: Any) -> bytes:  # noqa: ANN401 a warehouse's value
+        if type(value) is int:
+            return self._integer(value)
         if isinstance(value, float):
             if not math.isfinite(value):
-                raise _Broken("not_finite", "the number is NaN or infinite, which JSON does not have")
-            self._bounds(value)
-            return value
-        try:
-            exact = Decimal(value)
-        except (InvalidOperation, TypeError, ValueError):
-            raise _Broken("type", "the value is not a number") from None
-        if not exact.is_finite():
-            raise _Broken("not_finite", "the number is NaN or infinite, which JSON does not have")
-        self._bounds(exact)
-        if isinstance(value, int) and -(2**63) <= value < 2**63:
-            return value
-        return orjson.Fragment(format(exact, "f").encode())
+                raise _not_finite()
+            self._bounds(value, self.field.minimum, self.field.maximum)
+            return orjson.dumps(value)
+        text = str(value) if isinstance(value, Decimal) else value
+        if not isinstance(text, str):
+            raise _Broken("type", "the value is not a number")
+        if _NOT_A_NUMBER.fullmatch(text):
+            raise _not_finite()
+        if not _LOOSE_NUMBER.fullmatch(text):
+            raise _Broken("type", "the value is not a number")
+        if len(text) > self._limit:
+            raise _Broken("too_long", f"the number has {len(text):,} digits, more than {self._limit:,}")
+        exact = _decimal(text)
+        self._bounds(exact, self._low, self._high)
+        return text.encode() if _JSON_NUMBER.fullmatch(text) else str(exact).encode()
 
-    def _bounds(self, value: Decimal | float) -> None:
-        if self.field.minimum is not None and value < self.field.minimum:
-            raise _Broken("minimum", f"the number is below {self.field.minimum:g}")
-        if self.field.maximum is not None and value > self.field.maximum:
-            raise _Broken("maximum", f"the number is above {self.field.maximum:g}")
-
-    def _json(self, value: Any) -> Any:  # noqa: ANN401 a warehouse's value
-        found = _parsed(value)
-        if self.field.type is FieldType.OBJECT:
-            if not isinstance(found, dict):
-                raise _Broken("type", "the value is not a JSON object")
-            if self.field.items:
-                found = _item(self.field.items, found, "")
-        else:
-            if not isinstance(found, list):
-                raise _Broken("type", "the value is not a JSON array")
-            if self.field.items:
-                found = [_item(self.field.items, item, f"item {i + 1}: ") for i, item in enumerate(found)]
-            elif self.field.item_type is not None:
-                codec = _FieldCodec(_scalar(self.field), person=False)
-                found = [codec.value(item) for item in found]
-        text = _dumped(found)
-        if len(text) > self._json_limit:
-            raise _Broken("too_long", f"the JSON text has {len(text):,} bytes, more than {self._json_limit:,}")
-        return orjson.Fragment(text)
+    def _bounds(self, value: Any, low: Any, high: Any) -> None:  # noqa: ANN401 numbers of one kind, or of two that compare
+        if low is not None and value < low:
+            raise _Broken("minimum", f"the number is below {self.field.minimum!r}")
+        if high is not None and value > high:
+            raise _Broken("maximum", f"the number is above {self.field.maximum!r}")
 
 
-def _scalar(field: Field) -> Field:
-    assert field.item_type is not None  # noqa: S101 the caller has looked
-    return Field(name=field.name, column=field.column, type=field.item_type, on_null=OnNull.REFUSE, required=True)
+def _never(_: Sequence[Any]) -> _Page | None:
+    return None
 
 
-def _item(fields: Sequence[Field], item: Any, place: str) -> dict[str, Any]:  # noqa: ANN401 parsed JSON
-    """The named properties of one item; what is not named is not sent."""
-    if not isinstance(item, dict):
-        raise _Broken("type", f"{place}not a JSON object")
-    out: dict[str, Any] = {}
-    for field in fields:
-        value = item.get(field.column)
-        if isinstance(value, dict | list):
-            value = _dumped(value).decode()
-        elif value is not None and field.type is FieldType.STRING and isinstance(value, int | Decimal):
-            value = str(value)
-        try:
-            ready = _FieldCodec(field, person=False).value(value)
-        except _Broken as broken:
-            raise _Broken(broken.problem[0], f"{place}{field.name}: {broken.problem[1]}") from None
-        if ready is not None:
-            out[field.name] = ready
-    return out
+def _no_value(_: Any) -> bytes:  # noqa: ANN401 arrays and objects are written by `_Json`
+    raise AssertionError
 
 
-def _parsed(value: Any) -> Any:  # noqa: ANN401 a warehouse's value, then parsed JSON
-    """JSON text as Python values; fractions as Decimal, so that no digit is lost."""
-    if not isinstance(value, str):
-        raise _Broken("type", "the value is not JSON text")
+def _not_finite() -> _Broken:
+    return _Broken("not_finite", "the number is NaN or infinite, which JSON does not have")
+
+
+def _out_of_range() -> _Broken:
+    return _Broken("out_of_range", "the number is larger than a double, which readers of JSON could not hold")
+
+
+def _decimal(text: str) -> Decimal:
+    """The exact number; its text is valid JSON, too.
+
+    Raises:
+        _Broken: it is larger than a double.
+    """
     try:
-        found = json.loads(value, parse_float=Decimal, parse_int=_integer, parse_constant=_constant)
+        exact = Decimal(text)
+    except InvalidOperation:  # an exponent of more than eighteen digits
+        raise _out_of_range() from None
+    if math.isinf(float(text)):
+        raise _out_of_range()
+    return exact
+
+
+# --- arrays and objects ----------------------------------------------------------------------------------------
+
+
+class _Json:
+    """Arrays and objects: from JSON text (or parsed JSON, inside items) to canonical JSON text.
+
+    Properties that the contract of the items does not name are not sent, nulls neither. The items of a whole page
+    are checked and written like rows: a property is a column.
+    """
+
+    def __init__(self, field: Field, limit: int) -> None:
+        self._object = field.type is FieldType.OBJECT
+        self._names = [item.column for item in field.items]
+        self._codecs = [_Codec(item, limit=limit, nested=True, casts=True) for item in field.items]
+        self._shapes = _Shapes(b"{", 0, field.items, b"}", nulls=False)
+        self._scalar: _Codec | None = None
+        if field.item_type is not None and not field.items and not self._object:
+            scalar = Field(name="", column="", type=field.item_type, required=True)
+            self._scalar = _Codec(scalar, limit=limit, nested=True)
+
+    def page(self, column: Sequence[Any], *, nested: bool) -> tuple[list[bytes], dict[int, Problem]]:
+        """Texts (of a value with a problem: null) and problems by row; there is no null among the values."""
+        problems: dict[int, Problem] = {}
+        wanted: type = dict if self._object else list
+        values = []
+        for i, value in enumerate(column if nested else _parsed(column)):
+            if isinstance(value, Problem):
+                problems[i] = value
+            elif not isinstance(value, wanted):
+                problems[i] = Problem(
+                    "type", f"the value is not a JSON {'object' if self._object else 'array'}"
+                )
+            values.append(wanted() if i in problems else value)
+        if not self._codecs and self._scalar is None:
+            texts = [orjson.dumps(value, default=_written) for value in values]
+        elif self._object:
+            texts, broken = self._items(values)
+            for row, (name, problem) in broken.items():
+                problems.setdefault(row, Problem(problem.reason, name + problem.message))
+        else:
+            texts = self._arrays(values, problems)
+        for i in problems:
+            texts[i] = _NULL
+        return texts, problems
+
+    def _arrays(self, values: Sequence[list[Any]], problems: dict[int, Problem]) -> list[bytes]:
+        flat = list(chain.from_iterable(values))
+        ends = list(accumulate(map(len, values)))
+        if self._scalar is not None:
+            page = self._scalar.page(flat)
+            written, broken = page.texts, {i: ("", problem) for i, problem in page.problems.items()}
+        else:
+            written, broken = self._items(flat)
+        for i in sorted(broken):
+            row = bisect_right(ends, i)
+            name, problem = broken[i]
+            place = f"item {i - (ends[row - 1] if row else 0) + 1}: {name}"
+            problems.setdefault(row, Problem(problem.reason, place + problem.message))
+        return [
+            b"[" + b",".join(written[end - len(value) : end]) + b"]"
+            for value, end in zip(values, ends, strict=True)
+        ]  # fmt: skip
+
+    def _items(self, flat: Sequence[Any]) -> tuple[list[bytes], dict[int, tuple[str, Problem]]]:
+        """Texts of items, and for each with a problem the first one with `name: `."""
+        if not flat:
+            return [], {}
+        broken: dict[int, tuple[str, Problem]] = {}
+        if not set(map(type, flat)) <= {dict}:
+            broken = {
+                i: ("", Problem("type", "not a JSON object"))
+                for i, item in enumerate(flat)
+                if not isinstance(item, dict)
+            }
+            flat = [item if isinstance(item, dict) else {} for item in flat]
+        texts, nulls = [], []
+        for i, (name, codec) in enumerate(zip(self._names, self._codecs, strict=True)):
+            page = codec.page([item.get(name) for item in flat])
+            for place, problem in page.problems.items():
+                broken.setdefault(place, (f"{codec.field.name}: ", problem))
+            texts.append(page.texts)
+            if page.nulls:
+                nulls.append(i)
+        return self._shapes.fill(texts, None, nulls), broken
+
+
+def _parsed(column: Sequence[Any]) -> list[Any]:
+    """JSON texts as Python values, Decimals where doubles would change the digits; Problems where that fails."""
+    try:
+        joined = "\n".join(column)
+        data = joined.encode()
+    except (TypeError, UnicodeEncodeError):
+        return [_parsed_value(text, plain=False) for text in column]
+    plain = not (
+        "\\" in joined  # an escape can hide anything
+        or len(data.translate(None, _CONTROL_BYTES)) != len(data)
+        or _WIDE_CONTROL.search(joined)
+        or _UNLIKE_DOUBLE.search(joined)
+    )
+    return [_parsed_value(text, plain=plain) for text in column]
+
+
+def _parsed_value(text: Any, *, plain: bool) -> Any:  # noqa: ANN401 a warehouse's value, then parsed JSON
+    if plain and text.count("[") + text.count("{") <= MAX_DEPTH:
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            pass  # the slow way says what is wrong
+    if not isinstance(text, str):
+        return Problem("type", "the value is not JSON text")
+    try:
+        found = json.loads(text, parse_float=_decimal, parse_int=_exact_integer, parse_constant=_constant)
+        _look_inside(found, MAX_DEPTH)
+    except _Broken as broken:
+        return broken.problem
     except RecursionError:
-        raise _Broken("too_deep", f"the JSON is nested deeper than {MAX_DEPTH}") from None
+        return Problem("too_deep", f"the JSON is nested deeper than {MAX_DEPTH}")
     except ValueError:
-        raise _Broken("json", "the text is not valid JSON") from None
-    _depth(found, MAX_DEPTH)
+        return Problem("json", "the text is not valid JSON")
     return found
 
 
-def _integer(digits: str) -> int | Decimal:
-    number = int(digits)
-    return number if -(2**63) <= number < 2**63 else Decimal(number)
+def _exact_integer(digits: str) -> int | Decimal:
+    exact = _decimal(digits)
+    return int(exact) if _LOWEST <= exact <= _HIGHEST else exact
 
 
 def _constant(_: str) -> Any:  # noqa: ANN401 never returns
     raise _Broken("not_finite", "the JSON holds NaN or Infinity, which JSON does not have")
 
 
-def _depth(value: Any, left: int) -> None:  # noqa: ANN401 parsed JSON
-    if left == 0:
-        raise _Broken("too_deep", f"the JSON is nested deeper than {MAX_DEPTH}")
-    if isinstance(value, str) and _CONTROL.search(value):
-        raise _Broken("control_character", "the JSON holds a control character or half a surrogate pair")
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _depth(inner, left - 1)
+def _look_inside(value: Any, left: int) -> None:  # noqa: ANN401 parsed JSON
+    if isinstance(value, str):
+        if _CONTROL.search(value):
+            raise _Broken("control_character", "the JSON holds a control character or half a surrogate pair")
+    elif isinstance(value, dict | list):
+        if not left:
+            raise _Broken("too_deep", f"the JSON is nested deeper than {MAX_DEPTH}")
+        for inner in chain(value, value.values()) if isinstance(value, dict) else value:
+            _look_inside(inner, left - 1)
 
 
-def _dumped(value: Any) -> bytes:  # noqa: ANN401 parsed JSON
-    def fragment(item: Any) -> Any:  # noqa: ANN401 what orjson cannot write
-        if isinstance(item, Decimal):
-            return orjson.Fragment(format(item, "f").encode())
-        raise TypeError
-
-    return orjson.dumps(value, default=fragment)
+def _written(value: Any) -> Any:  # noqa: ANN401 what orjson cannot write
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value).encode())
+    raise TypeError

@@ -159,8 +159,9 @@ class WarehouseError(RevetlError):
         for written in (text, text.replace("%", "%%")):  # some drivers double percent signs
             start = self.statement.find(written)
             if self.line and start >= 0:
-                line = self.line - self.statement.count("\n", 0, start)
-                return line if 0 < line <= text.count("\n") + 1 else 0
+                line, last = self.line - self.statement.count("\n", 0, start), text.count("\n") + 1
+                # what is missing at the end of the text is noticed at the bracket behind it
+                return min(line, last) if 0 < line <= last + 1 else 0
         return 0
 
 

@@ -50,6 +50,7 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV040": "no known type", "RV041": "no such definition", "RV042": "rules that do not fit", "RV043": "no regular expression",
     "RV044": "a null rule that cannot apply", "RV045": "`unsubscribed` is no boolean", "RV046": "a wrong name of a sync",
     "RV050": "no project", "RV051": "no valid TOML", "RV052": "two models with one name", "RV053": "two sources with one name",
+    "RV054": "two macros with one name",
     "RV060": "a template fails", "RV061": "a template gives too much", "RV062": "a wrong config()", "RV063": "models in a circle",
     "RV064": "ref() of no model", "RV065": "source() of no source", "RV066": "var() without a value",
     "RV067": "a secret in a model", "RV068": "a model without SQL", "RV070": "no selector", "RV071": "a selector matches nothing",
@@ -309,9 +310,9 @@ def _models(root: Path, settings: Mapping[str, Any], problems: list[ConfigError]
     found: dict[str, Model] = {}
     for path in _files(root, settings["model_paths"], ("*.sql",)):
         name = _name(root, path)
-        if not NAME.fullmatch(path.stem):
+        if not NAME.fullmatch(path.stem) or "." in path.stem:
             problems.append(
-                ConfigError("a model's file has letters, digits, `_`, `-` and `.` in its name, and begins with a letter",
+                ConfigError("a model's file has letters, digits, `_` and `-` in its name, and begins with a letter",
                             where=Where(file=name, line=1), code="RV037")
             )  # fmt: skip
             continue

@@ -1,9 +1,11 @@
 """dbt's selection grammar over models, sources and syncs; the result is syncs.
 
-    people            a sync or model by name; * is a wildcard
-    +x  x+  2+x  @x   with what it reads, with what reads it, to a depth, with its children's parents
-    tag:  path:  file:  sync:  type:      by property
-    a,b               both;  a b or two flags: either;  --exclude takes away
+- `people`: a sync, model or source by name; `*` is a wildcard.
+- `+x`, `x+`, `2+x`, `x+1`, `@x`: with what it reads, with what reads it, to a depth, with its children's parents.
+- `tag:`, `path:`, `file:`, `sync:`, `source:`, `type:person`: by property.
+- `a,b`: both; `a b`, or two flags: either; `--exclude` takes away.
+
+A model or source stands for the syncs that read it directly; a name that is a sync's means that sync.
 """
 
 from __future__ import annotations
@@ -13,17 +15,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from revetl.compiler import Compiled
+from revetl.contracts import SyncType
 from revetl.errors import ConfigError
 from revetl.syncfile import near
 
-_TERM = re.compile(r"(?P<at>@)?(?:(?P<up>\d*)\+)?(?:(?P<method>[a-z_]+):)?(?P<value>[^+@]+?)(?:\+(?P<down>\d*))?")
+METHODS = ("sync", "source", "tag", "path", "file", "type", "resource_type", "fqn")
+_WILD = re.compile(r"[*?\[]")
+_TERM = re.compile(
+    r"(?P<at>@)?(?:(?P<up>\d*)\+)?(?:(?P<method>[a-z_]+):)?(?P<value>[^+@]+?)(?:\+(?P<down>\d{0,6}))?"
+)
 
 
 def select(compiled: Compiled, chosen: Sequence[str] = (), excluded: Sequence[str] = ()) -> tuple[str, ...]:
-    """Names of the selected syncs, in the order of work; all of them without `chosen`.
+    """Names of the selected syncs, in the order of work; all enabled ones without `chosen`.
+
+    A wildcard or a property that fits nothing gives nothing; what is written out and does not exist is a mistake.
 
     Raises:
-        ConfigError: a literal name, tag or path that matches nothing, with the nearest one (exit 2).
+        ConfigError: an empty selector, or a literal name, tag or path that matches nothing, with the nearest one.
     """
     graph = _Graph(compiled)
     nodes = graph.union(chosen) if chosen else set(graph.parents)
@@ -45,17 +54,29 @@ class _Graph:
 
     def union(self, terms: Iterable[str]) -> set[str]:
         found: set[str] = set()
-        for text in (part for term in terms for part in term.split()):
-            parts = [self.one(term) for term in text.split(",") if term]
-            found |= set.intersection(*parts) if parts else set()
+        for term in terms:
+            parts = term.split()
+            if not parts:
+                raise ConfigError("the selector is empty", hint="leave the flag away to select everything", code="RV070")
+            for text in parts:
+                sets = [self.one(one) for one in text.split(",") if one]
+                found |= set.intersection(*sets) if sets else set()
         return found
 
     def one(self, term: str) -> set[str]:
         match = _TERM.fullmatch(term)
         if match is None:
             raise ConfigError(f"{term!r} is no selector", hint="see: revetl ls --help", code="RV070")
-        found = self.matching(match["method"] or "", match["value"], term)
-        # a model stands for the syncs that read it
+        method, value = match["method"] or "fqn", match["value"]
+        if method == "fqn" and "/" in value:
+            method = "path"
+        found, known = self.matching(method, value, term)
+        if not found and not _WILD.search(value) and value not in known:
+            raise ConfigError(f"the selector {term!r} matches nothing{near(value, list(known))}",
+                              hint="revetl ls shows what there is", code="RV071")  # fmt: skip
+        if f"sync.{value}" in found and value not in self.compiled.order:
+            raise ConfigError(f"the sync {value!r} is not enabled", hint="`enabled: true` in its file", code="RV071",
+                              where=self.compiled.syncs[value].where)  # fmt: skip
         wanted = set(found)
         if match["at"]:
             for node in self.reach(found, self.children, None):
@@ -64,9 +85,9 @@ class _Graph:
             wanted |= self.reach(found, self.parents, int(match["up"]) if match["up"] else None)
         if match["down"] is not None:
             wanted |= self.reach(found, self.children, int(match["down"]) if match["down"] else None)
-        if match["down"] is None and not any(node.startswith("sync.") for node in found):
-            direct = {c for node in found for c in self.children.get(node, ()) if c.startswith("sync.")}
-            wanted |= direct
+        named = method in {"fqn", "sync"} and any(node.startswith("sync.") for node in found)
+        if match["down"] is None and not named:
+            wanted |= {c for node in found for c in self.children.get(node, ()) if c.startswith("sync.")}
         return wanted
 
     def reach(self, start: set[str], edges: Mapping[str, Sequence[str]], depth: int | None) -> set[str]:
@@ -77,38 +98,45 @@ class _Graph:
             depth = None if depth is None else depth - 1
         return found
 
-    def matching(self, method: str, value: str, term: str) -> set[str]:
-        compiled = self.compiled
-        if method in {"", "fqn", "sync"}:
-            kinds = ("sync",) if method == "sync" else ("sync", "model", "source")
-            names = {node: node.split(".", 1)[1] for node in self.parents if node.split(".", 1)[0] in kinds}
-            if not method and "/" in value:
-                return self.matching("path", value, term)
-            found = {node for node, name in names.items() if fnmatchcase(name, value)}
-            known: Iterable[str] = names.values()
-        elif method == "tag":
-            tags = {f"sync.{s.name}": s.tags for s in compiled.syncs.values()}
-            tags |= {f"model.{name}": r.tags for name, r in compiled.models.items()}
-            found = {node for node, mine in tags.items() if any(fnmatchcase(tag, value) for tag in mine)}
-            known = {tag for mine in tags.values() for tag in mine}
-        elif method in {"path", "file"}:
-            paths = {f"model.{name}": r.model.path for name, r in compiled.models.items()}
-            paths |= {f"sync.{s.name}": s.where.file for s in compiled.syncs.values()}
-            clean = value.removeprefix("./").rstrip("/")
-            if method == "file":
-                found = {node for node, path in paths.items() if fnmatchcase(path.rsplit("/", 1)[-1], clean)
-                         or fnmatchcase(path.rsplit("/", 1)[-1].rsplit(".", 1)[0], clean)}  # fmt: skip
-            else:
-                found = {node for node, path in paths.items() if fnmatchcase(path, clean) or path.startswith(clean + "/")}
-            known = paths.values()
-        elif method in {"type", "resource_type"}:
-            found = {f"sync.{s.name}" for s in compiled.syncs.values() if s.type == value}
-            known = {str(s.type) for s in compiled.syncs.values()}
-        else:
-            methods = ("sync", "tag", "path", "file", "type")
-            raise ConfigError(f"{term!r}: there is no method {method!r}{near(method, methods)}",
-                              hint=f"methods: {', '.join(methods)}", code="RV070")  # fmt: skip
-        if not found:
-            raise ConfigError(f"the selector {term!r} matches nothing{near(value, list(known))}",
-                              hint="revetl ls shows what there is", code="RV071")  # fmt: skip
-        return found
+    def matching(self, method: str, value: str, term: str) -> tuple[set[str], set[str]]:
+        """Nodes with a property, and the values that there are."""
+        clean = value.removeprefix("./").rstrip("/") if method == "path" else value
+        facts = self.facts(method, term)
+        found = {
+            node for node, mine in facts.items()
+            if any(fnmatchcase(one, clean) or (method == "path" and one.startswith(clean + "/")) for one in mine)
+        }  # fmt: skip
+        known = {one for mine in facts.values() for one in mine}
+        return found, known | set(SyncType) if method == "type" else known
+
+    def facts(self, method: str, term: str) -> dict[str, tuple[str, ...]]:
+        """What a method looks at, by node."""
+        syncs, models = self.compiled.syncs, self.compiled.models
+        if method in {"fqn", "sync", "source"}:
+            wanted = {"fqn": ("sync", "model", "source")}.get(method, (method,))
+            return {node: self.names(node) for node in self.parents if node.split(".", 1)[0] in wanted}
+        if method == "tag":
+            return {f"sync.{s.name}": s.tags for s in syncs.values()} | {f"model.{m}": r.tags for m, r in models.items()}
+        if method in {"path", "file"}:
+            paths = {f"sync.{s.name}": s.where.file for s in syncs.values()}
+            paths |= {f"model.{m}": r.model.path for m, r in models.items()}
+            if method == "path":
+                return {node: (path,) for node, path in paths.items()}
+            last = {node: path.rsplit("/", 1)[-1] for node, path in paths.items()}
+            return {node: (name, name.rsplit(".", 1)[0]) for node, name in last.items()}
+        if method == "type":
+            return {f"sync.{s.name}": (str(s.type),) for s in syncs.values()}
+        if method == "resource_type":
+            return {node: (node.split(".", 1)[0],) for node in self.parents}
+        raise ConfigError(f"{term!r}: there is no method {method!r}{near(method, METHODS)}",
+                          hint=f"methods: {', '.join(METHODS)}", code="RV070")  # fmt: skip
+
+    def names(self, node: str) -> tuple[str, ...]:
+        """A node's name, its name with its folders, and each folder: `people`, `marts.people`, `marts`."""
+        kind, name = node.split(".", 1)
+        if kind == "source":
+            return name, name.split(".", 1)[0]
+        if kind == "sync":
+            return (name,)
+        folders = self.compiled.models[name].model.path.split("/")[1:-1]
+        return name, *(".".join([*folders[:i]]) for i in range(1, len(folders) + 1)), ".".join([*folders, name])

@@ -97,8 +97,9 @@ class Demo:
     @contextmanager
     def sandbox(self) -> Iterator[Sandbox]:
         """A sandbox in the background; it is stopped at the end, and keeps its workspace in a file."""
-        print("$ revetl sandbox &", flush=True)
-        process = subprocess.Popen([*self.revetl, "sandbox"], cwd=self.folder, env=self.environ, text=True,
+        # a free port: somebody may look at another workspace at the usual one
+        print("$ revetl sandbox --port 0 &", flush=True)
+        process = subprocess.Popen([*self.revetl, "sandbox", "--port", "0"], cwd=self.folder, env=self.environ, text=True,
                                    stdout=subprocess.PIPE)  # fmt: skip
         try:
             yield _address(process)
@@ -162,12 +163,12 @@ def tell(folder: Path, *, keep: bool) -> None:
     print(f"$ cd {os.path.relpath(folder)}")
 
     demo.say("What would be sent? A diff writes nothing and connects to nobody")
-    demo.run("diff", "--backfill")
+    demo.run("diff")
 
     demo.say("A Customer.io workspace on this machine, to send it to")
     with demo.sandbox() as box:
-        demo.say("The first run; --backfill sends the events of the past too")
-        demo.run("run", "--backfill", expected=frozenset({0, 1}))
+        demo.say("The first run sends everybody; events of the past are only recorded, and new ones sent from now on")
+        demo.run("run", expected=frozenset({0, 1}))
 
         demo.say("A day passes in the shop")
         demo.run("sample", "advance")

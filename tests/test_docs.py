@@ -99,7 +99,7 @@ def inline_commands(page: Path) -> Iterator[list[str]]:
 def test_every_command_and_option_exists(page: Path) -> None:
     shell = [b.text for language in ("bash", "sh", "console") for b in blocks(language) if b.page == page]
     lines = [words for text in shell for words in commands(text)]
-    problems = [f"revetl {shlex.join(words)}: {problem}" for words in [*lines, *inline_commands(page)] if (problem := wrong(words))]
+    problems = [(shlex.join(words), problem) for words in [*lines, *inline_commands(page)] if (problem := wrong(words))]
     assert not problems
 
 
@@ -258,8 +258,7 @@ def test_exit_codes_md_has_every_code() -> None:
 
 def test_sandbox_md_has_every_fault_and_its_examples_parse() -> None:
     page = ROOT / "docs" / "sandbox.md"
-    found = {name for name in table_keys("sandbox.md", "Rehearsing failures")}
-    assert found == set(KINDS)
+    assert table_keys("sandbox.md", "Rehearsing failures") == set(KINDS)
     rules = re.findall(r"--fault (\S+)", "".join(b.text for b in blocks("bash") if b.page == page))
     assert rules
     assert len(parsed(from_text(rule) for rule in rules)) == len(rules)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from typing import Any
 
 KINDS = frozenset({
@@ -62,7 +63,9 @@ def parsed(specs: Iterable[Mapping[str, Any]]) -> list[Fault]:
             raise ValueError(f"unknown kind of fault; there are: {', '.join(sorted(KINDS))}")
         if unknown := set(spec) - known:
             raise ValueError(f"unknown key of a fault: {', '.join(sorted(unknown))}")
-        found.append(Fault(**spec))
+        # JSON's fractions arrive as Decimal, with which nothing can be waited for
+        plain: dict[str, Any] = {k: float(v) if isinstance(v, Decimal) else v for k, v in spec.items()}
+        found.append(Fault(**plain))
     return found
 
 

@@ -44,7 +44,7 @@ tr:last-child td{border-bottom:0}tbody tr:hover{background:var(--bg)}td.num{text
 .line{display:grid;grid-template-columns:14px 1fr auto;gap:14px;padding:14px 18px;border-bottom:1px solid var(--line)}
 .line:last-child{border:0}.dot{width:10px;height:10px;border-radius:50%;background:var(--accent);margin-top:6px}
 .dot.profile{background:var(--good)}.dot.bad{background:var(--bad)}.line h3{margin:0;font-size:14px;font-weight:600}
-.props{margin-top:6px;display:grid;grid-template-columns:max-content 1fr;gap:1px 14px;font-size:12.5px}
+.props{margin:6px 0 0;display:grid;grid-template-columns:max-content 1fr;gap:1px 14px;font-size:12.5px}
 .props dt{color:var(--soft)}.props dd{margin:0;font-family:var(--mono);overflow-wrap:anywhere;white-space:pre-wrap}
 .when{text-align:right;color:var(--soft);font-size:12px;white-space:nowrap}.tag{display:inline-block;border-radius:6px;padding:1px 8px;
 font-size:11.5px;font-weight:600;background:var(--tint);color:var(--accent)}.tag.bad{background:var(--badtint);color:var(--bad)}
@@ -67,7 +67,7 @@ class Pages:
 
     def render(self, path: str, query: dict[str, list[str]]) -> str | None:
         """The page at a path, or None."""
-        start = max(0, int(first)) if (first := (query.get("start") or ["0"])[0]).isdigit() else 0
+        start = int(first) if (first := (query.get("start") or ["0"])[0]).isdecimal() and len(first) < 10 else 0
         search = (query.get("q") or [""])[0].strip()
         if path == "/":
             return self._people(search, start)
@@ -98,11 +98,11 @@ class Pages:
         totals = self._store.summary()
         tiles = [("people", totals["people"]), *totals["events"].items()]
         shown = "".join(f"<div class=tile><b>{count:,}</b><span>{_e(name)}</span></div>" for name, count in tiles)
-        like = f"%{search}%"
+        like = "%" + search.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_") + "%"
         rows = self._store.rows(
             "SELECT p.cio_id, p.id, p.email, p.attributes, p.changed,"
             " (SELECT max(at) FROM events e WHERE e.cio_id = p.cio_id), (SELECT count(*) FROM events e WHERE e.cio_id = p.cio_id)"
-            " FROM people p WHERE ? = '' OR p.id LIKE ? OR p.email LIKE ? ORDER BY p.changed DESC, p.id LIMIT ? OFFSET ?",
+            " FROM people p WHERE ? = '' OR p.id LIKE ? ESCAPE '\\' OR p.email LIKE ? ESCAPE '\\' ORDER BY p.changed DESC, p.id LIMIT ? OFFSET ?",
             search, like, like, PAGE_ROWS + 1, start,
         )  # fmt: skip
         lines = []
@@ -160,6 +160,8 @@ class Pages:
         found: dict[str, Any] = decode((data or "{}").encode())
         if not event and isinstance(found.get("attributes"), dict):
             pairs = [(k, f"{old or '∅'} → {new or '∅'}") for k, (old, new) in found["attributes"].items()]
+            if found.get("reason"):
+                pairs.append(("because", found["reason"]))
         else:
             pairs = [(k, _nested(v)) for k, v in found.items()]
             if not event and name:
@@ -193,7 +195,7 @@ class Pages:
             for at, method, path, status, operations, size, note in rows
         )
         table = (
-            "<table><thead><tr><th>Time (UTC)<th>Request<th>Answer<th style='text-align:right'>Operations"
+            "<table><thead><tr><th>Time<th>Request<th>Answer<th style='text-align:right'>Operations"
             f"<th style='text-align:right'>Bytes<th></thead><tbody>{lines}</tbody></table>"
         )
         body = "<h1>Requests</h1><p class=sub>The last 200 calls of the APIs.</p>"
@@ -224,7 +226,7 @@ def _cut(text: str, most: int) -> str:
 
 def _utc(at: float) -> str:
     try:
-        return datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
+        return datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (ValueError, OverflowError, OSError):
         return f"{at:.0f}"
 

@@ -12,8 +12,10 @@ import json
 import re
 import socket
 import ssl
+import tempfile
 import threading
 import time
+import traceback
 from base64 import b64decode
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,6 +32,7 @@ from revetl.sandbox.tls import make_certificate
 from revetl.sandbox.validate import MAX_BODY_BYTES, ULID, check, decode, encode, identifier_kind
 
 MAX_PAGE = 100
+MAX_READ_BYTES = 10_000_000
 ACTIVITY_TYPES = {"event": "event", "screen": "screen", "page": "page"}
 
 
@@ -70,7 +73,8 @@ class Sandbox:
         db: the SQLite file; None keeps everything in memory.
         port: 0 takes a free one.
         host: a loopback address.
-        tls: serve https with a certificate made on the spot (in `certificate_dir`).
+        tls: serve https with a certificate made on the spot.
+        certificate_dir: for the certificate; by default a private folder that goes away with the sandbox.
         clock: seconds since 1970.
 
     Raises:
@@ -96,8 +100,13 @@ class Sandbox:
         self._server = _Server((host, port), _Handler)
         self._server.sandbox = self
         self.ca_file = ""
+        self.closing = threading.Event()
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         if tls:
-            certificate, key = make_certificate(certificate_dir or Path.cwd(), host)
+            if certificate_dir is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="revetl-sandbox-")
+                certificate_dir = Path(self._folder.name)
+            certificate, key = make_certificate(certificate_dir, host)
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate, key)
             self._server.context = context
@@ -125,11 +134,14 @@ class Sandbox:
 
     def close(self) -> None:
         """Stop and close the database."""
+        self.closing.set()
         if self._thread is not None:
             self._server.shutdown()
             self._thread.join()
         self._server.server_close()
         self.store.close()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def __enter__(self) -> Sandbox:
         """Serve in a thread."""
@@ -181,11 +193,14 @@ class _Server(ThreadingHTTPServer):
 
     def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 socketserver's signature
         # the handshake belongs to the connection's own thread, so that a slow client holds up nobody
-        if self.context is not None:
-            request.settimeout(10)
-            request = self.context.wrap_socket(request, server_side=True)
-            request.settimeout(None)
-        _Handler(request, client_address, self)
+        if self.context is None:
+            _Handler(request, client_address, self)
+            return
+        request.settimeout(10)
+        # wrapping takes the socket over: the base class's own cannot close it any more
+        with self.context.wrap_socket(request, server_side=True) as secured:
+            secured.settimeout(None)
+            _Handler(secured, client_address, self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 socketserver's signature
         """A client that went away is no news."""
@@ -214,11 +229,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.operations, self.note = 0, ""
         self.fault: Fault | None = None
         parts = urlsplit(self.path)
-        size = int(self.headers.get("Content-Length") or 0)
-        raw = self.rfile.read(size) if size else b""
-        status = 0
+        size, raw, status = 0, b"", 0
         try:
             try:
+                size = self._length()
+                raw = self.rfile.read(size) if size else b""
                 self._check_host()
                 self._route(parts.path, parse_qs(parts.query), raw)
             except _Answer as answer:
@@ -230,8 +245,23 @@ class _Handler(BaseHTTPRequestHandler):
                 self.connection.shutdown(socket.SHUT_RDWR)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
+        except Exception:  # noqa: BLE001 the thread's boundary: a mistake of ours is an answer, not a silent hang-up
+            status, self.close_connection = 500, True
+            self.note = "a mistake of the sandbox; the terminal shows it"
+            traceback.print_exc()
+            with suppress(OSError):
+                self._reply(_Answer(500, {"errors": [error("internal", "", "the sandbox failed; see its terminal")]}))
         if parts.path.startswith(("/api/", "/v1/")):
             self.box.store.note_request(self.command, _masked_path(parts.path), status, self.operations, size, self.note)
+
+    def _length(self) -> int:
+        """Bytes of the body; one that cannot be told, or is far beyond every limit, is not read."""
+        given = self.headers.get("Content-Length") or "0"
+        if "Transfer-Encoding" in self.headers or not given.isdecimal() or int(given) > MAX_READ_BYTES:
+            self.close_connection = True
+            status = 413 if given.isdecimal() and int(given) > MAX_READ_BYTES else 411
+            raise _Answer(status, {"errors": [error("invalid", "Content-Length", "must say how long the body is")]})
+        return int(given)
 
     def _check_host(self) -> None:
         host = (self.headers.get("Host") or "").rsplit(":", 1)[0].strip("[]")
@@ -263,7 +293,7 @@ class _Handler(BaseHTTPRequestHandler):
             for i in range(len(body)):
                 self.wfile.write(body[i : i + 1])
                 self.wfile.flush()
-                time.sleep(fault.seconds)
+                self.box.closing.wait(fault.seconds)
             return
         self.wfile.write(body)
         self.wfile.flush()
@@ -320,12 +350,16 @@ class _Handler(BaseHTTPRequestHandler):
             if fault.kind == "html":
                 raise _Answer(200, "<!doctype html><title>maintenance</title>")
             if fault.kind in {"slow", "hang"}:
-                time.sleep(fault.seconds if fault.kind == "slow" else 3_600)
+                self.box.closing.wait(fault.seconds if fault.kind == "slow" else 3_600)
+                if self.box.closing.is_set():
+                    raise _Dropped
         body = self._json(raw)
         if path == "/api/v2/batch" and self.command == "POST":
             self._batch(body, raw, fault)
         if path == "/api/v2/entity" and self.command == "POST":
             self._entity(body, raw, fault)
+        if not isinstance(body, dict):
+            raise _Answer(400, {"meta": {"errors": ["the body must be an object"]}})
         self._track_v1(path, body, fault)
 
     def _json(self, raw: bytes) -> Any:  # noqa: ANN401 JSON
@@ -347,9 +381,7 @@ class _Handler(BaseHTTPRequestHandler):
         good = []
         for i, operation in enumerate(operations):
             found = [problem._asdict() for problem in check(operation)]
-            if not found and fault is not None and fault.kind == "reject":
-                values = (operation.get("identifiers") or {}).values()
-                found = [error("invalid", "identifiers", "rehearsed refusal") for v in values if fault.refuses(str(v))]
+            found = found or _rehearsed(operation, fault)
             errors += [{"batch_index": i, **problem} for problem in found]
             if not found:
                 good.append(operation)
@@ -359,7 +391,7 @@ class _Handler(BaseHTTPRequestHandler):
         raise _Answer(207, {"errors": errors}) if errors else _Answer(200)
 
     def _entity(self, body: Any, raw: bytes, fault: Fault | None) -> None:  # noqa: ANN401 JSON
-        found = [problem._asdict() for problem in check(body)]
+        found = [problem._asdict() for problem in check(body)] or _rehearsed(body, fault)
         if found:
             raise _Answer(400, {"errors": found})
         self.operations = 1
@@ -381,9 +413,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _track_v1(self, path: str, body: Any, fault: Fault | None) -> None:  # noqa: ANN401 JSON
         def do(operation: dict[str, Any]) -> None:
-            found = check(operation)
+            found = [problem._asdict() for problem in check(operation)] or _rehearsed(operation, fault)
             if found:
-                raise _Answer(400, {"meta": {"errors": [f"{e.field}: {e.message}" for e in found]}})
+                raise _Answer(400, {"meta": {"errors": [f"{e['field']}: {e['message']}" for e in found]}})
             self.operations = 1
             self._apply([operation], fault)
             raise _Answer(200)
@@ -425,7 +457,8 @@ class _Handler(BaseHTTPRequestHandler):
             found = [] if person is None else [{"email": person.email, "id": person.id, "cio_id": person.cio_id}]
             raise _Answer(200, {"results": found})
         if path == "/v1/customers/attributes" and self.command == "POST":
-            ids = self._json(raw).get("ids")
+            body = self._json(raw)
+            ids = body.get("ids") if isinstance(body, dict) else None
             if not isinstance(ids, list) or not 1 <= len(ids) <= MAX_PAGE:
                 raise _Answer(400, {"errors": [{"detail": "ids must hold 1 to 100 values", "status": "400"}]})
             people = (store.person(kind, str(i)) for i in ids)
@@ -447,8 +480,8 @@ class _Handler(BaseHTTPRequestHandler):
             return (query.get(name) or [""])[0]
 
         store = self.box.store
-        limit = min(int(first("limit") or 10), MAX_PAGE)
-        start = int(first("start") or 0)
+        limit = max(1, min(_number(first("limit"), 10), MAX_PAGE))
+        start = _number(first("start"), 0)
         if first("customer_id"):
             person = store.person(first("id_type") or "id", first("customer_id"))
             cio_id = person.cio_id if person is not None else "nobody"
@@ -462,9 +495,9 @@ class _Handler(BaseHTTPRequestHandler):
             first("type"), first("type"), first("name"), first("name"), cio_id, cio_id, limit + 1, start,
         )  # fmt: skip
         found = [
-            {"id": f"act_{n}", "type": kind, "name": name, "data": decode(data.encode()), "timestamp": int(at),
-             "customer_id": person_id or "",
-             "customer_identifiers": {"cio_id": cio, "id": person_id, "email": email}}
+            {"id": f"act_{n}", "type": kind, "name": name, "data": _published(kind, decode(data.encode())),
+             "timestamp": int(at), "customer_id": person_id,
+             **({"customer_identifiers": {"cio_id": cio, "id": person_id, "email": email}} if cio else {})}
             for kind, name, data, at, cio, person_id, email, n in rows[:limit]
         ]  # fmt: skip
         raise _Answer(200, {"activities": found, "next": str(start + limit) if len(rows) > limit else ""})
@@ -476,14 +509,14 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/sandbox/summary" and self.command == "GET":
             raise _Answer(200, store.summary())
         if path == "/sandbox/people" and self.command == "GET":
-            limit = min(int((query.get("limit") or ["1000"])[0]), 100_000)
-            start = int((query.get("start") or ["0"])[0])
+            limit = min(_number((query.get("limit") or [""])[0], 1000), 100_000)
+            start = _number((query.get("start") or [""])[0], 0)
             rows = store.rows("SELECT id, email, attributes FROM people ORDER BY cio_id LIMIT ? OFFSET ?", limit, start)
             people = [{"id": i, "email": e, "attributes": {k: as_text(v) for k, v in decode(a.encode()).items()}} for i, e, a in rows]
             raise _Answer(200, {"people": people})
         if path == "/sandbox/events" and self.command == "GET":
-            limit = min(int((query.get("limit") or ["1000"])[0]), 100_000)
-            start = int((query.get("start") or ["0"])[0])
+            limit = min(_number((query.get("limit") or [""])[0], 1000), 100_000)
+            start = _number((query.get("start") or [""])[0], 0)
             rows = store.rows(
                 "SELECT e.event_id, e.name, e.at, e.data, p.id, p.email, e.anonymous_id FROM events e"
                 " LEFT JOIN people p ON p.cio_id = e.cio_id ORDER BY e.n LIMIT ? OFFSET ?", limit, start,
@@ -498,12 +531,31 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/sandbox/faults" and self.command == "POST":
             try:
                 self.box.faults = parsed(self._json(raw).get("faults", []))
-            except (ValueError, TypeError) as problem:
+            except (AttributeError, TypeError, ValueError) as problem:
                 raise _Answer(400, {"errors": [error("invalid", "faults", str(problem))]}) from None
             raise _Answer(200)
         if path == "/sandbox/reset" and self.command == "POST":
             store.clean()
             raise _Answer(200)
+
+
+def _rehearsed(operation: dict[str, Any], fault: Fault | None) -> list[dict[str, str]]:
+    """What a `reject` fault says about an operation."""
+    if fault is None or fault.kind != "reject":
+        return []
+    values = (operation.get("identifiers") or operation.get("primary") or {}).values()
+    return [error("invalid", "identifiers", "rehearsed refusal") for v in values if fault.refuses(str(v))]
+
+
+def _number(text: str, default: int) -> int:
+    return int(text) if text.isdecimal() and len(text) < 10 else default  # noqa: PLR2004 what SQLite can count
+
+
+def _published(kind: str, data: dict[str, Any]) -> dict[str, Any]:
+    """An activity's data in the published shape: attribute to from and to."""
+    if not kind.endswith(("attribute_change", "skipped_update", "profile_create")) or "attributes" not in data:
+        return data
+    return {name: {"from": old, "to": new} for name, (old, new) in data["attributes"].items()}
 
 
 def _masked_path(path: str) -> str:

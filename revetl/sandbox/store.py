@@ -1,136 +1,202 @@
-"""What a Customer.io workspace holds and how operations change it, over SQLite.
+"""What a workspace holds and how operations change it: the documented semantics of the Track API, over SQLite.
 
-Semantics as documented (Track API reference; "How to identify people"; "Resolve duplicate people"; "Anonymous
-events"; "Deleting users"); where the documentation leaves a question open, `Rules` has a switch, so that users can
-rehearse both readings. What Customer.io answers with 200 and then drops becomes an activity here, too.
+`Store.apply` takes operations that `validate.check` found nothing wrong with; the caller opens one `transaction` per
+request. Nothing is refused here: what Customer.io answers with 200 and then does not do becomes an activity
+(`failed_attribute_change`, `failed_event`, `skipped_update`: the published types).
 
-All methods are serialised by one lock; each request is one transaction.
+Sources of the rules, in the published reference of the Track API: identify ("If the identifier in the path does not
+belong to a person but you use an identifier in your request body that does ..."), merge ("If the primary profile
+doesn't exist, your request won't do anything"; attributes "not set, or empty, on the primary"; 30 days of events),
+events ("If an event repeats a value we've already received, we ignore the duplicate"; names are trimmed), anonymous
+events (30 days back, five minutes on). What is not published is a field of `Rules`.
+
+The file is disposable: it is not synced to the disk, and a file of another version is refused, not migrated.
 """
 
 from __future__ import annotations
 
-import json
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
-from revetl.sandbox.validate import decode, encode
+from revetl.sandbox.validate import MAX_ID_BYTES, Json, Operation, decode, encode, is_email
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT);
-CREATE TABLE IF NOT EXISTS people (
-  cio_id TEXT PRIMARY KEY, id TEXT UNIQUE, email TEXT, folded TEXT UNIQUE, attributes TEXT NOT NULL,
-  times TEXT NOT NULL, devices TEXT NOT NULL DEFAULT '[]', relationships TEXT NOT NULL DEFAULT '[]',
-  made REAL NOT NULL, changed REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS aliases (anonymous_id TEXT PRIMARY KEY, cio_id TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS events (
-  n INTEGER PRIMARY KEY, event_id TEXT UNIQUE, cio_id TEXT, anonymous_id TEXT, kind TEXT, name TEXT,
-  at REAL, received REAL, data TEXT);
-CREATE INDEX IF NOT EXISTS events_of ON events (cio_id);
-CREATE INDEX IF NOT EXISTS events_anonymous ON events (anonymous_id) WHERE anonymous_id IS NOT NULL;
-CREATE TABLE IF NOT EXISTS activities (
-  n INTEGER PRIMARY KEY, type TEXT, cio_id TEXT, name TEXT, data TEXT, at REAL);
-CREATE INDEX IF NOT EXISTS activities_of ON activities (cio_id);
-CREATE TABLE IF NOT EXISTS suppressed (kind TEXT, value TEXT, PRIMARY KEY (kind, value));
-CREATE TABLE IF NOT EXISTS objects (type_id TEXT, object_id TEXT, attributes TEXT, PRIMARY KEY (type_id, object_id));
-CREATE TABLE IF NOT EXISTS journal (
-  n INTEGER PRIMARY KEY, at REAL, method TEXT, path TEXT, status INTEGER, operations INTEGER, bytes INTEGER, note TEXT);
+VERSION = "1"
+FIRST_CIO_ID = 0xA3000001  # the shape of the published example, "a3000001"; a number is never given again
+HISTORY_S = 30 * 86_400  # of events that a merge and an anonymous_id bring along
+LATE_ANONYMOUS_S = 300
+JOURNAL_ROWS = 1000
+EVENTS = frozenset({"event", "page", "screen"})
+IDENTIFIERS = ("id", "email")
+OWN = frozenset({"cio_id", "_created_in_customerio_at"})  # Customer.io's, immutable
+PREFERENCES = "cio_subscription_preferences"
+
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE people (
+    cio_id TEXT PRIMARY KEY, id TEXT UNIQUE, email TEXT, email_key TEXT UNIQUE, attributes TEXT NOT NULL,
+    times TEXT NOT NULL, made REAL NOT NULL, changed REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX people_changed ON people (changed);
+CREATE TABLE events (
+    n INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT, cio_id TEXT, anonymous_id TEXT, kind TEXT NOT NULL,
+    name TEXT NOT NULL, at REAL NOT NULL, data TEXT NOT NULL
+);
+CREATE INDEX events_person ON events (cio_id, at);
+CREATE INDEX events_name ON events (kind, name);
+CREATE INDEX events_anonymous ON events (anonymous_id) WHERE anonymous_id IS NOT NULL;
+CREATE INDEX events_at ON events (at);
+CREATE TABLE seen (id TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE activities (
+    n INTEGER PRIMARY KEY AUTOINCREMENT, cio_id TEXT, type TEXT NOT NULL, name TEXT NOT NULL, at REAL NOT NULL,
+    data TEXT NOT NULL
+);
+CREATE INDEX activities_person ON activities (cio_id, at);
+CREATE INDEX activities_type ON activities (type);
+CREATE INDEX activities_at ON activities (at);
+CREATE TABLE anonymous (id TEXT PRIMARY KEY, cio_id TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX anonymous_person ON anonymous (cio_id);
+CREATE TABLE suppressed (kind TEXT, value TEXT, together TEXT NOT NULL, PRIMARY KEY (kind, value)) WITHOUT ROWID;
+CREATE INDEX suppressed_together ON suppressed (together);
+CREATE TABLE devices (
+    token TEXT PRIMARY KEY, cio_id TEXT NOT NULL, platform TEXT NOT NULL, last_used INTEGER NOT NULL,
+    attributes TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX devices_person ON devices (cio_id);
+CREATE TABLE objects (n INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT, id TEXT, attributes TEXT, UNIQUE (type, id));
+CREATE TABLE relationships (cio_id TEXT, object INTEGER, attributes TEXT, PRIMARY KEY (cio_id, object)) WITHOUT ROWID;
+CREATE INDEX relationships_object ON relationships (object);
+CREATE TABLE journal (
+    n INTEGER PRIMARY KEY AUTOINCREMENT, at REAL, method TEXT, path TEXT, status INTEGER, operations INTEGER,
+    bytes INTEGER, note TEXT
+);
 """
-JOURNAL_ROWS = 1_000
-ANONYMOUS_DAYS = 30
-BODY_KEYS = frozenset({"_update", "cio_relationships"})
-TABLES = ("people", "aliases", "events", "activities", "suppressed", "objects", "journal")
-COLUMNS = {"id": "id", "email": "folded", "cio_id": "cio_id"}
+_CONTENT = (
+    "people", "events", "seen", "activities", "anonymous", "suppressed", "devices", "objects", "relationships", "journal",
+)  # fmt: skip
+_BELONGING = ("events", "activities", "anonymous", "devices", "relationships")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Open questions of the API as switches.
+    """What differs between workspaces, or is not published.
 
     Attributes:
-        null_clears: whether null or an empty text removes an attribute of a person (documented for objects only).
-        timestamp_policy: what an identify with an older `timestamp` than the last edit changes: `attribute` (each
-            attribute keeps its newest), `profile` (nothing is changed), `ignore` (everything is changed).
-        create_on_event: whether an event for an unknown person makes a profile.
-        change_email_by_id: whether a person found by id takes another e-mail (a workspace setting).
-        dedupe_window_s: for how long an event's id is remembered; None is for ever.
+        null_clears: null or "" removes a person's attribute. Published for objects only; known from practice.
+        timestamp_policy: what an identify with an older `timestamp` loses: the attributes set later (`attribute`),
+            all of them if any was (`profile`), or nothing (`ignore`).
+        create_on_event: an event for an unknown person creates the person.
+        change_email_by_id: the workspace setting "Allow updates to email using ID".
+        reassign_id: an unknown id with the e-mail of a person who has another id: that person gets the new id, as
+            the tip in the reference of PUT /customers says. False: a new person without the e-mail, and a failure.
+        dedupe_window_s: how long an event's id is remembered; None is for ever.
     """
 
     null_clears: bool = True
     timestamp_policy: str = "attribute"
     create_on_event: bool = True
     change_email_by_id: bool = True
+    reassign_id: bool = True
     dedupe_window_s: float | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a policy that does not exist.
 
-@dataclass(slots=True)
+        Raises:
+            ValueError: it does not.
+        """
+        if self.timestamp_policy not in {"attribute", "profile", "ignore"}:
+            raise ValueError(f"timestamp_policy is attribute, profile or ignore, not {self.timestamp_policy!r}")
+
+
+@dataclass(slots=True, kw_only=True)
 class Person:
-    """A profile while an operation works on it."""
+    """A profile. `times` holds when each attribute was set, also of removed ones while a change is made."""
 
     cio_id: str
-    id: str | None
-    email: str | None
-    attributes: dict[str, Any]
-    times: dict[str, float]
-    devices: list[Any]
-    relationships: list[Any]
-    made: float
+    id: str | None = None
+    email: str | None = None
+    attributes: dict[str, Json] = field(default_factory=dict)
+    times: dict[str, float] = field(default_factory=dict)
+    made: float = 0.0
+    devices: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """What people would call this person."""
+        return self.id or self.email or f"cio_{self.cio_id}"
 
 
-def as_text(value: Any) -> str:  # noqa: ANN401 JSON
-    """A value as the App API reads it back: always a string."""
+def as_text(value: Json) -> str:
+    """A value as the App API gives it back: "attributes are all stored as strings"."""
     if isinstance(value, str):
         return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
     if isinstance(value, Decimal):
         text = format(value, "f")
         return text.rstrip("0").rstrip(".") if "." in text else text
-    return str(value) if isinstance(value, int) else encode(value).decode()
+    return encode(value).decode()
 
 
 class Store:
-    """One workspace.
+    """The database: one connection, one request at a time.
 
     Args:
-        path: of the SQLite file, or `:memory:`.
-        clock: seconds since 1970.
+        path: of the file, or `:memory:`.
+        clock: seconds since 1970; every time that a request does not give.
+
+    Raises:
+        ValueError: the file is no sandbox, or one of another version.
     """
 
     def __init__(self, path: str, *, rules: Rules, clock: Callable[[], float]) -> None:
         self.rules = rules
-        self.clock = clock
+        self._clock = clock
         self._lock = threading.RLock()
+        self._requests = self._operations = 0
+        if path != ":memory:":
+            Path(path).touch(mode=0o600)  # it holds the keys
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        # the file is disposable, so it is not synced to the disk at each request
-        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA temp_store=MEMORY;" + SCHEMA)
-        self.requests = 0
-        self.operations = 0
-        with self.transaction():
-            for key, made in (
-                ("site_id", "site_" + secrets.token_hex(8)),
-                ("api_key", "key_" + secrets.token_hex(12)),
-                ("app_api_key", "app_" + secrets.token_hex(12)),
-                ("environment_id", str(100_000 + secrets.randbelow(900_000))),
-            ):
-                self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, made))
-        self.meta: dict[str, str] = dict(self._db.execute("SELECT key, value FROM meta"))
+        try:
+            for pragma in ("journal_mode = WAL", "synchronous = OFF", "cache_size = -65536"):
+                self._db.execute(f"PRAGMA {pragma}")
+            self._prepare(path)
+        except (sqlite3.DatabaseError, ValueError) as problem:
+            self._db.close()
+            raise ValueError(f"{path} cannot be used: {problem}; remove it, or give another --db") from problem
+        self.meta: dict[str, str] = dict(self.rows("SELECT name, value FROM meta"))
+
+    def _prepare(self, path: str) -> None:
+        tables = {row[0] for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables:
+            self._db.executescript(_SCHEMA)
+            fresh = {
+                "version": VERSION,
+                "environment_id": str(100_000 + secrets.randbelow(900_000)),
+                "site_id": secrets.token_hex(10),
+                "api_key": secrets.token_hex(10),
+                "app_api_key": secrets.token_hex(16),
+                "next_cio_id": str(FIRST_CIO_ID),
+            }
+            self._db.executemany("INSERT INTO meta VALUES (?, ?)", fresh.items())
+        elif "meta" not in tables or self.rows("SELECT value FROM meta WHERE name = 'version'") != [(VERSION,)]:
+            raise ValueError("it is no sandbox of this version")
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database; nothing may follow."""
         with self._lock:
             self._db.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Serialise, and commit all or nothing."""
+        """All or nothing, and alone."""
         with self._lock:
-            self._db.execute("BEGIN")
+            self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
             except BaseException:
@@ -138,326 +204,459 @@ class Store:
                 raise
             self._db.execute("COMMIT")
 
+    def rows(self, sql: str, *values: Any) -> list[Any]:  # noqa: ANN401 what SQLite takes
+        """The rows of a query."""
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+    def _write(self, sql: str, *values: Any) -> int:  # noqa: ANN401 what SQLite takes
+        return self._db.execute(sql, values).rowcount
+
     def clean(self) -> None:
         """Forget everything but the credentials."""
         with self.transaction():
-            for table in TABLES:
-                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 names of our own
-        self.requests = self.operations = 0
+            for table in _CONTENT:
+                self._write(f"DELETE FROM {table}")  # noqa: S608 our own names
+            self._requests = self._operations = 0
+
+    def note_request(self, method: str, path: str, status: int, operations: int, size: int, note: str) -> None:  # noqa: PLR0913
+        """Add to the journal; writes of the Track API count as requests."""
+        with self.transaction():
+            if path.startswith("/api/") and method != "GET":
+                self._requests += 1
+                self._operations += operations
+            self._write(
+                "INSERT INTO journal (at, method, path, status, operations, bytes, note) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                self._clock(), method, path, status, operations, size, note,
+            )  # fmt: skip
+            self._write("DELETE FROM journal WHERE n <= (SELECT max(n) FROM journal) - ?", JOURNAL_ROWS)
+
+    def summary(self) -> dict[str, Any]:
+        """Totals; requests and operations since this server started or was emptied."""
+        names: dict[str, dict[str, int]] = {kind: {} for kind in EVENTS}
+        for kind, name, count in self.rows("SELECT kind, name, count(*) FROM events GROUP BY kind, name ORDER BY 1, 2"):
+            names[kind][name] = count
+        tables = ("people", "suppressed", "devices", "objects", "relationships")
+        counts = {t: self.rows(f"SELECT count(*) FROM {t}")[0][0] for t in tables}  # noqa: S608 our own names
+        return {
+            **counts, "events": names["event"], "pages": names["page"], "screens": names["screen"],
+            "activities": dict(self.rows("SELECT type, count(*) FROM activities GROUP BY type ORDER BY 1")),
+            "requests": self._requests, "operations": self._operations,
+        }  # fmt: skip
+
+    def person(self, kind: str, value: str) -> Person | None:
+        """The person of an identifier: `id` as it is, `email` in any case, `cio_id` with or without `cio_`."""
+        person = self._find(kind, value)
+        if person is None:
+            return None
+        person.times = {k: t for k, t in person.times.items() if k in person.attributes or k in IDENTIFIERS}
+        devices = self.rows(
+            "SELECT token, platform, last_used, attributes FROM devices WHERE cio_id = ? ORDER BY token", person.cio_id
+        )
+        person.devices = [{"id": t, "platform": p, "last_used": u, "attributes": decode(a.encode())} for t, p, u, a in devices]
+        return person
+
+    def _find(self, kind: str, value: str) -> Person | None:
+        columns = {"id": "id", "email": "email_key", "cio_id": "cio_id"}
+        if kind not in columns:
+            return None
+        found = self.rows(
+            f"SELECT cio_id, id, email, attributes, times, made FROM people WHERE {columns[kind]} = ?",  # noqa: S608
+            _key(kind, value),
+        )
+        if not found:
+            return None
+        cio_id, identifier, email, attributes, times, made = found[0]
+        return Person(
+            cio_id=cio_id, id=identifier, email=email, attributes=decode(attributes.encode()),
+            times={k: float(t) for k, t in decode(times.encode()).items()}, made=made,
+        )  # fmt: skip
 
     # --- operations ----------------------------------------------------------------------------------------------
 
-    def apply(self, operation: Mapping[str, Any]) -> None:
-        """One valid operation of the Track API v2, inside a `transaction()`."""
-        self.operations += 1
-        if operation["type"] == "object":
+    def apply(self, operation: Operation) -> None:
+        """Apply one valid operation, within the caller's transaction."""
+        kind, action = operation["type"], operation["action"]
+        if kind == "object":
             self._object(operation)
-            return
-        if operation["type"] != "person":
-            return
-        action = operation["action"]
-        if action == "merge":
-            self._merge(_one(operation["primary"]), _one(operation["secondary"]))
-            return
-        kind, value = _one(operation["identifiers"])
-        if action != "unsuppress" and self._is_suppressed(kind, value):
-            self._activity("suppressed_call", None, action, {"identifier": kind})
-            return
-        actions: dict[str, Callable[[str, str, Mapping[str, Any]], None]] = {
-            "identify": self._identify, "delete": self._delete, "event": self._event, "screen": self._event,
-            "page": self._event, "suppress": self._suppress, "unsuppress": self._unsuppress,
-            "add_device": self._add_device, "delete_device": self._delete_device,
-            "add_relationships": self._add_relationships, "delete_relationships": self._delete_relationships,
-        }  # fmt: skip
-        actions[action](kind, value, operation)
+        elif kind == "person":
+            getattr(self, f"_{'event' if action in EVENTS else action}")(operation)
+        # a delivery's metric belongs to a message, and none is sent from here
 
-    def _identify(self, kind: str, value: str, operation: Mapping[str, Any]) -> None:
-        now = self.clock()
-        given = dict(operation.get("attributes") or {})
-        update_only = bool(given.pop("_update", False))
-        relations = operation.get("cio_relationships") or given.pop("cio_relationships", None) or []
-        person = self._find(kind, value)
-        made = False
-        if person is None:
-            # an unknown identifier with a known one beside it belongs to the person who is known
-            others = ((k, str(given[k])) for k in ("id", "email") if k != kind and given.get(k))
-            person = next((p for k, v in others if (p := self._find(k, v)) is not None), None)
+    def _identify(self, op: Operation) -> None:
+        given = dict(op.get("attributes") or {})
+        update_only, in_body = given.pop("_update", False), given.pop("_timestamp", None)
+        at = in_body if op.get("timestamp") is None else op["timestamp"]
+        kind, value = _only(op["identifiers"])
+        others = {k: str(given[k]) for k in IDENTIFIERS if k != kind and given.get(k) not in (None, "")}
+        if any(self._is_suppressed(k, v) for k, v in [(kind, value), *others.items()]):
+            self._note("skipped_update", None, value, {"reason": "suppressed"})
+            return
+        person, by = self._find(kind, value), kind
+        unknown = person is None
+        for other, its in others.items() if unknown and kind != "cio_id" else ():
             if person is None:
-                if update_only or kind == "cio_id":
-                    self._activity("skipped_update", None, "identify", {"reason": "nobody matches"})
-                    return
-                person, made = self._new(now), True
-            if kind in {"id", "email"}:
-                self._set_identifier(person, kind, value, now)
-        for name in ("id", "email"):
-            wanted = given.pop(name, None)
-            if wanted and name != kind:
-                self._set_identifier(person, name, str(wanted), now)
-            elif wanted and _fold(name, str(wanted)) != _fold(name, value):
-                self._failed(person, name, "an identifier is changed through cio_id only")
-        if anonymous := given.get("anonymous_id"):
-            self._attach(person, str(anonymous), now)
-        changed = self._set_attributes(person, given, operation.get("timestamp"), now)
-        if relations:
-            person.relationships = _joined(person.relationships, relations)
-        self._save(person, now)
-        if made:
-            self._activity("profile_create", person.cio_id, "", {"attributes": sorted(given)})
-        elif changed:
-            self._activity("attribute_change", person.cio_id, "", {"attributes": changed})
-
-    def _set_attributes(
-        self, person: Person, given: Mapping[str, Any], stamp: int | None, now: float
-    ) -> dict[str, list[str]]:
-        """Apply attributes by the timestamp policy; name -> [old, new] of those that changed."""
-        at = float(stamp) if stamp is not None else now
-        policy = self.rules.timestamp_policy
-        if policy == "profile" and stamp is not None and at < max(person.times.values(), default=0.0):
-            self._activity("skipped_update", person.cio_id, "identify", {"reason": "older than the last edit"})
-            return {}
-        changed: dict[str, list[str]] = {}
-        for name, value in given.items():
-            if name in BODY_KEYS:
-                continue
-            if policy == "attribute" and stamp is not None and at < person.times.get(name, 0.0):
-                self._activity("skipped_update", person.cio_id, name, {"reason": "older than the last edit"})
-                continue
-            old = person.attributes.get(name)
-            if (value is None or value == "") and self.rules.null_clears:
-                person.attributes.pop(name, None)
-            elif value is not None:
-                person.attributes[name] = value
-            person.times[name] = at
-            new = person.attributes.get(name)
-            if old != new:
-                changed[name] = ["" if old is None else as_text(old), "" if new is None else as_text(new)]
-        return changed
-
-    def _set_identifier(self, person: Person, name: str, value: str, now: float) -> None:
-        has = getattr(person, name)
-        if has is not None and _fold(name, has) == _fold(name, value):
+                person, by = self._find(other, its), other
+        if person is None and (kind == "cio_id" or update_only):
+            why = "no person has this cio_id" if kind == "cio_id" else "_update is set and nobody matches"
+            self._note("failed_attribute_change", None, value, {"reason": why})
             return
-        other = self._find(name, value)
-        if other is not None and other.cio_id != person.cio_id:
-            self._failed(person, name, "the value belongs to another person")
-        elif has is not None and not (name == "email" and self.rules.change_email_by_id):
-            self._failed(person, name, "an identifier is changed through cio_id only")
+        changes = {**given}
+        if kind != "cio_id" and (unknown or _key(kind, _text(given.get(kind))) in {"", _key(kind, value)}):
+            changes = {kind: value, **{k: v for k, v in given.items() if k != kind}}
+        created = person is None
+        person = person or self._create()
+        assigned = kind if unknown and not created else ""
+        self._change(person, changes, at, by=by, assigned=assigned, created=created)
+        for one in op.get("cio_relationships") or ():
+            self._link(person, self._object_number(one["identifiers"], create=True), one.get("relationship_attributes"))
+
+    def _create(self) -> Person:
+        [(number,)] = self._db.execute(
+            "UPDATE meta SET value = value + 1 WHERE name = 'next_cio_id' RETURNING value - 1"
+        ).fetchall()
+        person = Person(cio_id=f"{int(number):08x}", made=self._clock())
+        self._write(
+            "INSERT INTO people (cio_id, attributes, times, made, changed) VALUES (?, '{}', '{}', ?, ?)",
+            person.cio_id, person.made, person.made,
+        )  # fmt: skip
+        return person
+
+    def _change(  # noqa: PLR0913 how the person was found decides what may change
+        self, person: Person, changes: Mapping[str, Json], at: int | None, *, by: str, assigned: str = "",
+        created: bool = False,
+    ) -> None:  # fmt: skip
+        """Set each attribute by its rule; log what was done, what failed, and what came too late.
+
+        Args:
+            by: the kind of identifier that found the person.
+            assigned: the kind that nobody had, where the person was found by another one.
+        """
+        when = self._clock() if at is None else at
+        policy = "ignore" if at is None else self.rules.timestamp_policy
+        last_edit = max(person.times.values(), default=0)
+        done: dict[str, tuple[str, str]] = {}
+        late: dict[str, tuple[str, str]] = {}
+        failed: dict[str, tuple[str, str]] = {}
+        reasons: dict[str, str] = {}
+        for name, value in _whole_preferences(person, changes).items():
+            if value is None and not self.rules.null_clears:
+                continue
+            cleared = value is None or (value == "" and self.rules.null_clears)
+            old, new = _text(self._value(person, name)), "" if cleared else as_text(value)
+            too_late = when < (last_edit if policy == "profile" else person.times.get(name, 0))
+            if policy != "ignore" and too_late:
+                if old != new:
+                    late[name] = (old, new)
+            elif reason := self._refusal(person, name, new, by=by, assigned=assigned):
+                failed[name], reasons[name] = (old, new), reason
+            elif name in OWN or (name in IDENTIFIERS and old and _key(name, old) == _key(name, new)):
+                pass
+            else:
+                self._set(person, name, None if cleared else value, when)
+                if old != new or (not cleared and old == "" and value != ""):
+                    done[name] = (old, new)
+        self._save(person)
+        if created:
+            self._note("profile_create", person, "", {"attributes": done})
+        elif done:
+            self._note("attribute_change", person, "", {"attributes": done}, when)
+        if failed:
+            self._note("failed_attribute_change", person, "", {"attributes": failed, "reason": _joined(reasons)}, when)
+        if late:
+            self._note("skipped_update", person, "", {"attributes": late, "reason": "older than what is stored"}, when)
+        if done.get("anonymous_id", ("", ""))[1]:
+            self._recognise(person, done["anonymous_id"][1])
+
+    @staticmethod
+    def _value(person: Person, name: str) -> Json:
+        return getattr(person, name) if name in {*IDENTIFIERS, "cio_id"} else person.attributes.get(name)
+
+    @staticmethod
+    def _set(person: Person, name: str, value: Json, at: float) -> None:
+        person.times[name] = at  # also of a removed one: an older update must not bring it back
+        if name in IDENTIFIERS:
+            setattr(person, name, None if value is None else _text(value))
+        elif value is None:
+            person.attributes.pop(name, None)
         else:
-            setattr(person, name, value)
-            person.times[name] = now
+            person.attributes[name] = value
 
-    def _failed(self, person: Person, name: str, why: str) -> None:
-        self._activity("failed_attribute_change", person.cio_id, name, {"reason": why})
+    def _refusal(self, person: Person, name: str, text: str, *, by: str, assigned: str) -> str:
+        """Why an attribute cannot be set to this text; "" if it can."""
+        if name == "anonymous_id" and text:
+            owner = self.rows("SELECT cio_id FROM anonymous WHERE id = ?", text)
+            return "belongs to another person" if owner and owner[0][0] != person.cio_id else ""
+        if name in OWN:
+            return "" if name == "cio_id" and _key(name, text) == person.cio_id else "cannot be changed"
+        if name not in IDENTIFIERS:
+            return ""
+        current: str | None = getattr(person, name)
+        if not text:
+            other = person.email if name == "id" else person.id
+            return "" if current is None or (name == "email" and other) else "the identifier cannot be removed"
+        if current is not None and _key(name, current) == _key(name, text):
+            return ""
+        if name == "email" and not is_email(text):
+            return "is no valid e-mail address"
+        if len(text.encode()) > MAX_ID_BYTES:
+            return f"exceeds {MAX_ID_BYTES} bytes"
+        owner_now = self._find(name, text)
+        if owner_now is not None and owner_now.cio_id != person.cio_id:
+            return "belongs to another person"
+        allowed = (
+            current is None
+            or by == "cio_id"
+            or (name == "email" and by == "id" and self.rules.change_email_by_id)
+            or (name == "id" and assigned == "id" and self.rules.reassign_id)
+        )
+        return "" if allowed else "an identifier that is set changes by cio_id only"
 
-    def _attach(self, person: Person, anonymous_id: str, now: float) -> None:
-        """Earlier anonymous events become the person's own, if they are not older than 30 days."""
-        self._db.execute("INSERT OR IGNORE INTO aliases VALUES (?, ?)", (anonymous_id, person.cio_id))
-        moved = self._db.execute(
-            "UPDATE events SET cio_id = ? WHERE anonymous_id = ? AND cio_id IS NULL AND at >= ?",
-            (person.cio_id, anonymous_id, now - ANONYMOUS_DAYS * 86_400),
-        ).rowcount
-        if moved:
-            self._activity("anon_merge", person.cio_id, "", {"events": moved})
-
-    def _event(self, kind: str, value: str, operation: Mapping[str, Any]) -> None:
-        now = self.clock()
-        event_id = operation.get("id")
-        if event_id is not None and self._seen(event_id, now):
-            return
-        cio_id = anonymous = None
-        if kind == "anonymous_id":
-            anonymous = value
-            found = self._db.execute("SELECT cio_id FROM aliases WHERE anonymous_id = ?", (value,)).fetchone()
-            cio_id = found[0] if found else None
-        else:
-            cio_id = self._cio_id(kind, value)
-            if cio_id is None:
-                if not self.rules.create_on_event or kind == "cio_id":
-                    self._activity("failed_event", None, operation["name"], {"reason": "nobody matches"})
-                    return
-                person = self._new(now)
-                self._set_identifier(person, kind, value, now)
-                self._save(person, now)
-                self._activity("profile_create", person.cio_id, "", {"reason": "an event for an unknown person"})
-                cio_id = person.cio_id
-        at = operation.get("timestamp")
-        self._db.execute(
-            "INSERT INTO events (event_id, cio_id, anonymous_id, kind, name, at, received, data) VALUES (?,?,?,?,?,?,?,?)",
-            (event_id, cio_id, anonymous, operation["action"], operation["name"].strip(),
-             now if at is None else at, now, encode(operation.get("attributes") or {}).decode()),
+    def _save(self, person: Person) -> None:
+        self._write(
+            "UPDATE people SET id = ?, email = ?, email_key = ?, attributes = ?, times = ?, changed = ? WHERE cio_id = ?",
+            person.id, person.email, None if person.email is None else person.email.lower(),
+            encode(person.attributes).decode(), encode(person.times).decode(), self._clock(), person.cio_id,
         )  # fmt: skip
 
-    def _seen(self, event_id: str, now: float) -> bool:
-        seen = self._db.execute("SELECT received FROM events WHERE event_id = ?", (event_id,)).fetchone()
+    # --- events --------------------------------------------------------------------------------------------------
+
+    def _event(self, op: Operation) -> None:
+        kind, value = _only(op["identifiers"])
+        now, name, data = self._clock(), op["name"].strip(), op.get("attributes") or {}
+        anonymous = value if kind == "anonymous_id" else None
+        person = self._recognised(value, now) if anonymous else self._find(kind, value)
+        if not anonymous and self._is_suppressed(kind, value):
+            self._note("failed_event", None, value, {"reason": "suppressed", "event": name})
+            return
+        refused = ""
+        if person is None and not anonymous and (kind == "cio_id" or not self.rules.create_on_event):
+            refused = "nobody has this identifier"
+        elif op.get("id") and not self._is_first(op["id"].upper(), now):
+            refused = "an event with this id was received before"
+        if refused:
+            self._note("failed_event", person, name if person else value, {"reason": refused, "event": name})
+            return
+        if person is None and not anonymous:
+            person = self._shadow(kind, value)
+        self._write(
+            "INSERT INTO events (event_id, cio_id, anonymous_id, kind, name, at, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            op.get("id"), person.cio_id if person else None, anonymous, op["action"], name,
+            now if op.get("timestamp") is None else op["timestamp"], encode(data).decode(),
+        )  # fmt: skip
+
+    def _shadow(self, kind: str, value: str) -> Person:
+        """A person of whom only the identifier of an event is known."""
+        person = self._create()
+        self._change(person, {kind: value}, None, by=kind, created=True)
+        return person
+
+    def _is_first(self, event_id: str, now: float) -> bool:
         window = self.rules.dedupe_window_s
-        if seen is None or (window is not None and now - seen[0] > window):
-            self._db.execute("UPDATE events SET event_id = NULL WHERE event_id = ?", (event_id,))
-            return False
-        return True
+        if self._write("INSERT OR IGNORE INTO seen VALUES (?, ?)", event_id, now):
+            return True
+        oldest = -1.0 if window is None else now - window
+        return bool(self._write("UPDATE seen SET at = ? WHERE id = ? AND at < ?", now, event_id, oldest))
 
-    def _delete(self, kind: str, value: str, _: Mapping[str, Any]) -> None:
-        cio_id = self._cio_id(kind, value)
-        if cio_id is None:
-            return  # deleting an unknown person is not an error
-        for table in ("people", "events", "aliases", "activities"):
-            self._db.execute(f"DELETE FROM {table} WHERE cio_id = ?", (cio_id,))  # noqa: S608 names of our own
-        self._activity("profile_delete", None, "", {})
-
-    def _suppress(self, kind: str, value: str, operation: Mapping[str, Any]) -> None:
-        person = self._find(kind, value)
-        names = [(kind, value)]
-        if person is not None:
-            names += [(n, v) for n, v in (("id", person.id), ("email", person.email)) if v]
-        self._delete(kind, value, operation)
-        for name, text in names:
-            self._db.execute("INSERT OR IGNORE INTO suppressed VALUES (?, ?)", (name, _fold(name, text)))
-
-    def _unsuppress(self, kind: str, value: str, _: Mapping[str, Any]) -> None:
-        self._db.execute("DELETE FROM suppressed WHERE kind = ? AND value = ?", (kind, _fold(kind, value)))
-
-    def _merge(self, primary: tuple[str, str], secondary: tuple[str, str]) -> None:
-        """The primary keeps its values and gains what it lacks; the secondary is deleted. No primary: nothing."""
-        first, second = self._find(*primary), self._find(*secondary)
-        if first is None or second is None or first.cio_id == second.cio_id:
-            return
-        for name, value in second.attributes.items():
-            if first.attributes.get(name) in (None, ""):
-                first.attributes[name] = value
-                first.times[name] = second.times.get(name, self.clock())
-        self._db.execute("UPDATE events SET cio_id = ? WHERE cio_id = ?", (first.cio_id, second.cio_id))
-        self._db.execute("UPDATE aliases SET cio_id = ? WHERE cio_id = ?", (first.cio_id, second.cio_id))
-        self._db.execute("DELETE FROM people WHERE cio_id = ?", (second.cio_id,))
-        self._save(first, self.clock())
-        self._activity("profile_merge", first.cio_id, "", {})
-
-    def _add_device(self, kind: str, value: str, operation: Mapping[str, Any]) -> None:
-        self._edit(kind, value, lambda p: setattr(p, "devices", _joined(p.devices, [operation["device"]], key="token")))
-
-    def _delete_device(self, kind: str, value: str, operation: Mapping[str, Any]) -> None:
-        token = operation["device"]["token"]
-        self._edit(kind, value, lambda p: setattr(p, "devices", [d for d in p.devices if d.get("token") != token]))
-
-    def _add_relationships(self, kind: str, value: str, operation: Mapping[str, Any]) -> None:
-        new = operation["cio_relationships"]
-        self._edit(kind, value, lambda p: setattr(p, "relationships", _joined(p.relationships, new)))
-
-    def _delete_relationships(self, kind: str, value: str, operation: Mapping[str, Any]) -> None:
-        gone = [r.get("identifiers") for r in operation["cio_relationships"]]
-        self._edit(
-            kind, value,
-            lambda p: setattr(p, "relationships", [r for r in p.relationships if r.get("identifiers") not in gone]),
+    def _recognise(self, person: Person, anonymous_id: str) -> None:
+        now = self._clock()
+        self._write("INSERT OR REPLACE INTO anonymous VALUES (?, ?, ?)", anonymous_id, person.cio_id, now)
+        moved = self._write(
+            "UPDATE events SET cio_id = ? WHERE anonymous_id = ? AND cio_id IS NULL AND at >= ?",
+            person.cio_id, anonymous_id, now - HISTORY_S,
         )  # fmt: skip
+        if moved:
+            self._note("anon_merge", person, "", {"anonymous_id": anonymous_id, "events": moved})
 
-    def _edit(self, kind: str, value: str, change: Callable[[Person], None]) -> None:
-        person = self._find(kind, value)
+    def _recognised(self, anonymous_id: str, now: float) -> Person | None:
+        known = self.rows("SELECT cio_id FROM anonymous WHERE id = ? AND since >= ?", anonymous_id, now - LATE_ANONYMOUS_S)
+        return self._find("cio_id", known[0][0]) if known else None
+
+    # --- delete, suppress, merge ---------------------------------------------------------------------------------
+
+    def _delete(self, op: Operation) -> None:
+        person = self._find(*_only(op["identifiers"]))
         if person is not None:
-            change(person)
-            self._save(person, self.clock())
+            self._forget(person)
 
-    def _object(self, operation: Mapping[str, Any]) -> None:
-        given = operation["identifiers"]
-        key = (str(given.get("object_type_id", "")), str(given.get("object_id", given.get("cio_object_id"))))
-        if operation["action"] == "delete":
-            self._db.execute("DELETE FROM objects WHERE type_id = ? AND object_id = ?", key)
-        elif operation["action"] in {"identify", "identify_anonymous"}:
-            row = self._db.execute("SELECT attributes FROM objects WHERE type_id = ? AND object_id = ?", key).fetchone()
-            merged = {**(decode(row[0].encode()) if row else {}), **(operation.get("attributes") or {})}
-            kept = {k: v for k, v in merged.items() if v is not None and v != ""}
-            self._db.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?)", (*key, encode(kept).decode()))
+    def _forget(self, person: Person) -> None:
+        """Everything but one line in the log, which names no person that is still there."""
+        self._write("DELETE FROM people WHERE cio_id = ?", person.cio_id)
+        for table in _BELONGING:
+            self._write(f"DELETE FROM {table} WHERE cio_id = ?", person.cio_id)  # noqa: S608 our own names
+        self._note("profile_delete", None, person.label, {})
 
-    # --- people --------------------------------------------------------------------------------------------------
+    def _suppress(self, op: Operation) -> None:
+        kind, value = _only(op["identifiers"])
+        person, blocked = self._find(kind, value), {kind: value}
+        if person is not None:
+            blocked |= {k: v for k in (*IDENTIFIERS, "cio_id") if (v := getattr(person, k))}
+            self._forget(person)
+        together = secrets.token_hex(8)
+        for each, text in blocked.items():
+            self._write("INSERT OR IGNORE INTO suppressed VALUES (?, ?, ?)", each, _key(each, text), together)
 
-    def _new(self, now: float) -> Person:
-        return Person(cio_id=secrets.token_hex(8), id=None, email=None, attributes={}, times={}, devices=[],
-                      relationships=[], made=now)  # fmt: skip
-
-    def _cio_id(self, kind: str, value: str) -> str | None:
-        column = COLUMNS.get(kind)
-        if column is None:
-            return None
-        row = self._db.execute(f"SELECT cio_id FROM people WHERE {column} = ?", (_fold(kind, value),)).fetchone()  # noqa: S608
-        return str(row[0]) if row else None
-
-    def _find(self, kind: str, value: str) -> Person | None:
-        column = COLUMNS.get(kind)
-        if column is None:
-            return None
-        row = self._db.execute(
-            f"SELECT cio_id, id, email, attributes, times, devices, relationships, made FROM people WHERE {column} = ?",  # noqa: S608
-            (_fold(kind, value),),
-        ).fetchone()
-        if row is None:
-            return None
-        return Person(cio_id=row[0], id=row[1], email=row[2], attributes=decode(row[3].encode()), times=json.loads(row[4]),
-                      devices=json.loads(row[5]), relationships=json.loads(row[6]), made=row[7])  # fmt: skip
-
-    def _save(self, person: Person, now: float) -> None:
-        self._db.execute(
-            "INSERT OR REPLACE INTO people VALUES (?,?,?,?,?,?,?,?,?,?)",
-            (person.cio_id, person.id, person.email, _fold("email", person.email) if person.email else None,
-             encode(person.attributes).decode(), json.dumps(person.times), encode(person.devices).decode(),
-             encode(person.relationships).decode(), person.made, now),
+    def _unsuppress(self, op: Operation) -> None:
+        kind, value = _only(op["identifiers"])
+        self._write(
+            "DELETE FROM suppressed WHERE together IN (SELECT together FROM suppressed WHERE kind = ? AND value = ?)",
+            kind, _key(kind, value),
         )  # fmt: skip
 
     def _is_suppressed(self, kind: str, value: str) -> bool:
-        query = "SELECT 1 FROM suppressed WHERE kind = ? AND value = ?"
-        return self._db.execute(query, (kind, _fold(kind, value))).fetchone() is not None
+        return bool(self.rows("SELECT 1 FROM suppressed WHERE kind = ? AND value = ?", kind, _key(kind, value)))
 
-    def _activity(self, kind: str, cio_id: str | None, name: str, data: Any) -> None:  # noqa: ANN401 JSON
-        self._db.execute(
-            "INSERT INTO activities (type, cio_id, name, data, at) VALUES (?,?,?,?,?)",
-            (kind, cio_id, name, encode(data).decode(), self.clock()),
-        )
+    def _merge(self, op: Operation) -> None:
+        primary, secondary = self._find(*_only(op["primary"])), self._find(*_only(op["secondary"]))
+        if primary is None or secondary is None or primary.cio_id == secondary.cio_id:
+            missing = "primary" if primary is None else "secondary"
+            why = "both are the same person" if primary and secondary else f"nobody is the {missing}"
+            self._note("skipped_update", primary, _only(op["secondary"])[1], {"reason": f"merge: {why}"})
+            return
+        to, away = primary.cio_id, secondary.cio_id
+        self._write("UPDATE events SET cio_id = ? WHERE cio_id = ? AND at >= ?", to, away, self._clock() - HISTORY_S)
+        for table in ("devices", "anonymous"):
+            self._write(f"UPDATE {table} SET cio_id = ? WHERE cio_id = ?", to, away)  # noqa: S608 our own names
+        self._write("UPDATE OR IGNORE relationships SET cio_id = ? WHERE cio_id = ?", to, away)
+        self._write("DELETE FROM people WHERE cio_id = ?", away)
+        for table in _BELONGING:
+            self._write(f"DELETE FROM {table} WHERE cio_id = ?", away)  # noqa: S608 our own names
+        for name in (*IDENTIFIERS, *secondary.attributes):
+            value = self._value(secondary, name)
+            if value not in (None, "") and self._value(primary, name) in (None, ""):
+                self._set(primary, name, value, secondary.times.get(name, secondary.made))
+        self._save(primary)
+        self._note("profile_merge", primary, "", {"merged": secondary.label})
 
-    # --- reading -------------------------------------------------------------------------------------------------
+    # --- devices, objects, relationships -------------------------------------------------------------------------
 
-    def note_request(self, method: str, path: str, status: int, operations: int, size: int, note: str) -> None:
-        """Keep the last requests for the page and for tests."""
-        with self._lock:
-            self.requests += 1
-            self._db.execute(
-                "INSERT INTO journal (at, method, path, status, operations, bytes, note) VALUES (?,?,?,?,?,?,?)",
-                (self.clock(), method, path, status, operations, size, note),
-            )
-            if self.requests % JOURNAL_ROWS == 0:
-                self._db.execute("DELETE FROM journal WHERE n <= (SELECT max(n) FROM journal) - ?", (JOURNAL_ROWS,))
+    def _known(self, op: Operation) -> Person | None:
+        """The person of an operation, created as for an event where that is possible."""
+        kind, value = _only(op["identifiers"])
+        if self._is_suppressed(kind, value):
+            self._note("skipped_update", None, value, {"reason": "suppressed"})
+            return None
+        person = self._find(kind, value)
+        if person is None and kind != "cio_id" and self.rules.create_on_event:
+            return self._shadow(kind, value)
+        if person is None:
+            self._note("skipped_update", None, value, {"reason": f"{op['action']}: nobody has this identifier"})
+        return person
 
-    def summary(self) -> dict[str, Any]:
-        """Totals of the workspace."""
-        with self._lock:
-            one = self._db.execute
-            return {
-                "people": one("SELECT count(*) FROM people").fetchone()[0],
-                "events": dict(one("SELECT name, count(*) FROM events GROUP BY name ORDER BY name")),
-                "anonymous_events": one("SELECT count(*) FROM events WHERE cio_id IS NULL").fetchone()[0],
-                "activities": dict(one("SELECT type, count(*) FROM activities GROUP BY type ORDER BY type")),
-                "suppressed": one("SELECT count(*) FROM suppressed").fetchone()[0],
-                "objects": one("SELECT count(*) FROM objects").fetchone()[0],
-                "requests": self.requests,
-                "operations": self.operations,
-            }
+    def _add_device(self, op: Operation) -> None:
+        person, device = self._known(op), op["device"]
+        if person is not None:
+            self._write(
+                "INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?)", device["token"], person.cio_id,
+                device["platform"], device.get("last_used") or int(self._clock()),
+                encode(device.get("attributes") or {}).decode(),
+            )  # fmt: skip
+            self._note("device_change", person, "", {"added": device["token"], "platform": device["platform"]})
 
-    def rows(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 SQL values
-        """Read with one of the server's own queries."""
-        with self._lock:
-            return self._db.execute(sql, arguments).fetchall()
+    def _delete_device(self, op: Operation) -> None:
+        person, token = self._find(*_only(op["identifiers"])), op["device"]["token"]
+        if person and self._write("DELETE FROM devices WHERE cio_id = ? AND token = ?", person.cio_id, token):
+            self._note("device_change", person, "", {"removed": token})
 
-    def person(self, kind: str, value: str) -> Person | None:
-        """A profile by one identifier."""
-        with self._lock:
-            return self._find(kind, value)
+    def _add_relationships(self, op: Operation) -> None:
+        person = self._known(op)
+        for one in op["cio_relationships"] if person else ():
+            self._link(person, self._object_number(one["identifiers"], create=True), one.get("relationship_attributes"))
+
+    def _delete_relationships(self, op: Operation) -> None:
+        person = self._find(*_only(op["identifiers"]))
+        for one in op["cio_relationships"] if person else ():
+            self._unlink(person, self._object_number(one["identifiers"], create=False))
+
+    def _link(self, person: Person | None, number: int | None, given: Mapping[str, Json] | None) -> None:
+        if person is None or number is None:
+            return
+        held = self.rows("SELECT attributes FROM relationships WHERE cio_id = ? AND object = ?", person.cio_id, number)
+        merged = _without_empty(decode((held[0][0] if held else "{}").encode()), given or {})
+        self._write("INSERT OR REPLACE INTO relationships VALUES (?, ?, ?)", person.cio_id, number, merged)
+        if not held:
+            self._note("add_relationship", person, "", {"cio_object_id": f"ob{number}"})
+
+    def _unlink(self, person: Person | None, number: int | None) -> None:
+        if person and self._write("DELETE FROM relationships WHERE cio_id = ? AND object = ?", person.cio_id, number):
+            self._note("delete_relationship", person, "", {"cio_object_id": f"ob{number}"})
+
+    def _object_number(self, identifiers: Mapping[str, Json], *, create: bool) -> int | None:
+        if "cio_object_id" in identifiers:
+            number = str(identifiers["cio_object_id"]).removeprefix("ob")
+            found = self.rows("SELECT n FROM objects WHERE n = ?", number)
+            return int(found[0][0]) if found else None
+        key = (str(identifiers["object_type_id"]), str(identifiers["object_id"]))
+        if create:
+            self._write("INSERT OR IGNORE INTO objects (type, id, attributes) VALUES (?, ?, '{}')", *key)
+        found = self.rows("SELECT n FROM objects WHERE type = ? AND id = ?", *key)
+        return int(found[0][0]) if found else None
+
+    def _object(self, op: Operation) -> None:
+        """All operations on objects; a relationship with an anonymous person is accepted and not kept."""
+        action = op["action"]
+        number = self._object_number(op["identifiers"], create=action != "delete")
+        if number is None:
+            return
+        if action == "delete":
+            self._write("DELETE FROM relationships WHERE object = ?", number)
+            self._write("DELETE FROM objects WHERE n = ?", number)
+            return
+        if op.get("attributes"):
+            [(held,)] = self.rows("SELECT attributes FROM objects WHERE n = ?", number)
+            self._write(
+                "UPDATE objects SET attributes = ? WHERE n = ?",
+                _without_empty(decode(held.encode()), op["attributes"]), number,
+            )  # fmt: skip
+        for one in (op.get("cio_relationships") or ()) if action != "identify_anonymous" else ():
+            person = self._find(*_only(one["identifiers"]))
+            if action == "delete_relationships":
+                self._unlink(person, number)
+            else:
+                self._link(person, number, one.get("relationship_attributes"))
+
+    def _note(
+        self, kind: str, person: Person | None, name: str, data: Mapping[str, Any], at: float | None = None
+    ) -> None:
+        """Add to the activity log; `name` is the identifier where there is no person."""
+        self._write(
+            "INSERT INTO activities (cio_id, type, name, at, data) VALUES (?, ?, ?, ?, ?)",
+            person.cio_id if person else None, kind, name, self._clock() if at is None else at, encode(data).decode(),
+        )  # fmt: skip
 
 
-def _one(identifiers: Mapping[str, Any]) -> tuple[str, str]:
+def _only(identifiers: Mapping[str, Json]) -> tuple[str, str]:
     [(kind, value)] = identifiers.items()
     return kind, str(value)
 
 
-def _fold(kind: str, value: str) -> str:
-    """E-mails compare without case, ids with it."""
+def _text(value: Json) -> str:
+    return "" if value is None else as_text(value)
+
+
+def _key(kind: str, value: str) -> str:
+    """An identifier in the form in which it is compared."""
+    if kind == "cio_id":
+        return value.removeprefix("cio_")
     return value.lower() if kind == "email" else value
 
 
-def _joined(have: list[Any], new: list[Any], key: str = "identifiers") -> list[Any]:
-    names = [item.get(key) for item in new]
-    return [item for item in have if item.get(key) not in names] + list(new)
+def _joined(reasons: Mapping[str, str]) -> str:
+    return "; ".join(f"{name} {reason}" for name, reason in reasons.items())
+
+
+def _whole_preferences(person: Person, changes: Mapping[str, Json]) -> dict[str, Json]:
+    """Changes with `cio_subscription_preferences.topics.topic_N` put into the whole, which other topics keep."""
+    prefix = f"{PREFERENCES}.topics."
+    topics = {name.removeprefix(prefix): value for name, value in changes.items() if name.startswith(prefix)}
+    if not topics:
+        return dict(changes)
+    held = person.attributes.get(PREFERENCES)
+    whole = dict(held) if isinstance(held, dict) else {}
+    whole["topics"] = {**(whole.get("topics") or {}), **topics}
+    return {**{k: v for k, v in changes.items() if not k.startswith(prefix)}, PREFERENCES: whole}
+
+
+def _without_empty(held: Mapping[str, Json], given: Iterable[Any] | Mapping[str, Json]) -> str:
+    """Attributes of an object or relationship after an update; null and "" remove (published for these)."""
+    return encode({k: v for k, v in {**held, **dict(given)}.items() if v is not None and v != ""}).decode()

