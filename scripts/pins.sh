@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 part=$(mktemp)
 trap 'rm -f "$part"' EXIT
 uv=$(command -v uv || echo .venv/bin/uv)
-"$uv" pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header --no-emit-index-url \
-    --no-emit-find-links --quiet "$@" pyproject.toml >"$part"
+"$uv" pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header --quiet \
+    pyproject.toml >"$part"
 { echo "# Written by scripts/pins.sh; used as \`pip install -c constraints.txt\`." && cat "$part"; } >constraints.txt
 echo "constraints.txt: $(grep -c == constraints.txt) packages"

@@ -95,7 +95,7 @@ def test_a_day_later_the_diff_and_the_run_agree(shop: Terminal) -> None:
     done = json.loads((shop.folder / "target" / "run_results.json").read_text())
     for result in done["results"]:
         name = result["unique_id"].rsplit(".", 1)[-1]
-        assert planned[name]["counts"]["sendable"] == result["adapter_response"]["acknowledged"]
+        assert planned[name]["to_send"] == result["adapter_response"]["acknowledged"]
     assert markdown.startswith("<!--")
     assert "@example.com" not in markdown
 
