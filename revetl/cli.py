@@ -238,8 +238,8 @@ class Session:
         self.signalled = number
         if self.stop is None:
             raise self._interrupted(number)
-        self.log.say("warn", "stopping: waiting for the requests under way (once more to stop at once)")
         self.stop(self._interrupted(number))
+        self.log.say("warn", "stopping: waiting for the requests under way (once more to stop at once)")
 
 
 @contextmanager

@@ -55,7 +55,8 @@ class Log:
         self.now = now
         self._file: TextIO | None = None
         self._drawn = False
-        self._lock = threading.Lock()
+        # a signal's handler may say something while this thread is inside `say`
+        self._lock = threading.RLock()
         if file is not None:
             self.open(file)
 
@@ -81,7 +82,7 @@ class Log:
         with self._lock:
             if self._file is not None and (level != "debug" or self.least == "debug"):
                 stamped = line if self.json_lines else f"{self.now():%H:%M:%S.%f} [{level:<5}] {plain(text)}"
-                with suppress(OSError, ValueError):
+                with suppress(OSError, ValueError, RuntimeError):
                     self._file.write(stamped + "\n")
                     self._file.flush()
             if LEVELS.index(level) >= LEVELS.index(self.least):
@@ -114,7 +115,8 @@ class Log:
             self._drawn = False
 
     def _write(self, text: str) -> None:
-        with suppress(OSError, ValueError):
+        # RuntimeError: a handler wrote while the same stream was being written; that line is in the file
+        with suppress(OSError, ValueError, RuntimeError):
             self.stream.write(text)
             self.stream.flush()
 

@@ -181,7 +181,7 @@ def _merge(element: Merge, compiler: SQLCompiler, **_: object) -> str:
     columns = ", ".join(names[c] for c in element.insert)
     values = ", ".join(f"s.{names[c]}" for c in element.insert)
     unless = f" AND NOT {gone}" if gone else ""
-    parts.append(f"WHEN NOT MATCHED{unless} THEN INSERT ({columns}) VALUES ({values})")
+    parts.append(f"WHEN NOT MATCHED{unless} THEN INSERT ({columns}) VALUES ({values})")  # noqa: S608 quoted names
     return " ".join(parts)
 
 

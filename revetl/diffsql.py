@@ -22,7 +22,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from revetl.contracts import Field, FieldType, NoPerson, OnNull, Late, Sync, WhenMissing
+from revetl.contracts import Field, FieldType, Late, NoPerson, OnNull, Sync, WhenMissing
 from revetl.dialects import (
     Canonical,
     Column,
@@ -254,14 +254,14 @@ def _numbered(
     )
 
 
-def person_changes(
+def person_changes(  # noqa: C901, PLR0913 one question, told in the order in which SQL needs it
     dialect: Dialect, shape: Shape, sql: str, tables: StreamTables, known: Known, options: Options
 ) -> sa.Select[Any]:
-    """The changes of a person sync; `_op` is create, update, redrive, delete, suppress or clear for rows to send,
-    and same, gone, stray, refused or bad_key for summary rows.
+    """The changes of a person sync.
 
-    An attribute with `on_null: skip` counts as changed only if its new value is not null; the row carries the
-    old value then, so that the fold keeps it.
+    `_op` is create, update, redrive, delete or suppress for rows to send, and same, gone, stray, refused,
+    refused_update or bad_key for summary rows. An attribute with `on_null: skip` counts as changed only if its new
+    value is not null; the row carries the old value otherwise, so that the fold keeps it.
     """
     sync = shape.sync
     m = _model(dialect, shape, sql)
@@ -379,8 +379,10 @@ def event_changes(  # noqa: PLR0913 each is one part of the question
     people: sa.Subquery | None,
     doubtful: sa.Subquery | None,
 ) -> sa.Select[Any]:
-    """The changes of an event sync; `_op` is event for rows to send and held for rows that wait for a decision;
-    summary rows are same, drift, gone, skipped, waiting, late, future, refused and bad_key.
+    """The changes of an event sync.
+
+    `_op` is event for rows to send and held for rows that wait for a decision; summary rows are same, drift, gone,
+    skipped, waiting, late, future, held_before, refused and bad_key.
 
     Args:
         people: `_key` of every person that Customer.io has (in a diff: or will have after the people's run).
@@ -462,8 +464,11 @@ def event_changes(  # noqa: PLR0913 each is one part of the question
 
 
 def summary(shape: Shape, plan: Any, options: Options) -> sa.Select[Any]:  # noqa: ANN401 a table or subquery
-    """One row for each `_op`: rows of the model, keys, the most rows of one key, then per field how often it
-    changed and the widest decimal, and for events the oldest time and how many can no longer trigger campaigns.
+    """One row for each `_op`, to be read by `plan.read_counts`.
+
+    Rows of the model, keys, the most rows of one key, the first and last number; then for people how many updates
+    are fresh and how often each field changed, for events the oldest time and how many can no longer trigger
+    campaigns; then the widest value of each decimal.
     """
     c = plan.c
     columns: list[Any] = [c._op, sa.func.sum(c._n), sa.func.count(), sa.func.max(c._n), sa.func.min(c._seq),
@@ -485,8 +490,10 @@ def summary(shape: Shape, plan: Any, options: Options) -> sa.Select[Any]:  # noq
 
 
 def samples(shape: Shape, plan: Any, tables: StreamTables, known: Known, limit: int) -> sa.Select[Any]:  # noqa: ANN401
-    """Some changes with their values, for a terminal where the user asked for them: `_op`, `_key`, `_n`, masks,
-    each field's new value, then each field's old value (NULL where the state does not keep it).
+    """Some changes with their values, for a terminal where the user asked for them.
+
+    `_op`, `_key`, `_n`, masks, each field's new value, then each field's old value (NULL where the state does not
+    keep it).
     """
     c = plan.c
     names = [field_column(field.name) for field in shape.sync.fields]
@@ -509,7 +516,9 @@ def samples(shape: Shape, plan: Any, tables: StreamTables, known: Known, limit: 
     )
 
 
-def to_send(dialect: Dialect, shape: Shape, plan: Any, widest: Mapping[str, float], low: int, high: int) -> sa.Select[Any]:  # noqa: ANN401
+def to_send(  # noqa: PLR0913 which rows, and how to read them
+    dialect: Dialect, shape: Shape, plan: sa.Table, widest: Mapping[str, float], low: int, high: int
+) -> sa.Select[Any]:
     """The rows `low..high` of a frozen plan, in order, in the layout that the encoders read (`encode.py`)."""
     c = plan.c
     if shape.sync.is_person:

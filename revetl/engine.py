@@ -447,7 +447,7 @@ class Engine:
                 GuardTripped(
                     f"sync {sync.name!r}: the first run would send {counts.sendable + counts.late:,} events of the "
                     f"past ({counts.late:,} of them can no longer trigger campaigns); nothing was sent",
-                    hint=f"revetl run --select {sync.name} --backfill; or set `initial: baseline` to start from now",
+                    hint=f"revetl run --select {sync.name} --backfill; or set `initial: baseline` to start from now",  # noqa: S608 no SQL
                     where=sync.where,
                     code="RV214",
                 )

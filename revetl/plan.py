@@ -1,7 +1,7 @@
 """What a run would do, as values: counts, the equation that always adds up, and the guards. Pure.
 
-    rows of the model = unchanged + created + updated + re-driven + skipped
-    planned = created + updated + re-driven + deleted = acknowledged + refused + held + waiting + unsent
+rows of the model = unchanged + created + updated + re-driven + skipped
+planned = created + updated + re-driven + deleted = acknowledged + refused + held + waiting + unsent
 """
 
 from __future__ import annotations

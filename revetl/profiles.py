@@ -234,9 +234,14 @@ class _Reader:
             known = FIELDS.get(kind)
             if known is not None and main not in known | OWN_KEYS:
                 self.warnings.append(f"{key.where}: {key.value!r} is not a field of {kind}{_near(key.value, known)}")
+        odd = [key for key in values if key not in FIELDS.get(kind, set()) | OWN_KEYS]
         for need in REQUIRED.get(kind, ()):
             if values.get(need) is None or values[need] == "":
-                self.bad(f"target {name!r} ({kind}) needs {need!r}", node, code="RV024")
+                there = node.get(need)
+                if there is None or not self.spoilt(there.where):
+                    meant = difflib.get_close_matches(need, odd, n=1)
+                    self.bad(f"target {name!r} ({kind}) needs {need!r}" + (f"; it has {meant[0]!r}" if meant else ""),
+                             there or node, code="RV024")  # fmt: skip
         for text in TEXTS:
             if isinstance(values.get(text), list | dict):
                 self.bad(f"{text!r} must be a text", node.get(text), code="RV011")
@@ -276,8 +281,9 @@ class _Reader:
         values: dict[str, Any] = {}
         for key, value in node.items():
             if key.value not in DESTINATION_KEYS:
-                self.bad(f"unknown key {key.value!r} of a destination{_near(key.value, DESTINATION_KEYS)}", key,
-                         hint=f"known: {', '.join(sorted(DESTINATION_KEYS))}", code="RV010")  # fmt: skip
+                meant = _near(key.value, DESTINATION_KEYS)
+                self.bad(f"unknown key {key.value!r} of a destination{meant}", key, code="RV010",
+                         hint="" if meant else f"known: {', '.join(sorted(DESTINATION_KEYS))}")  # fmt: skip
             else:
                 values[key.value] = self.render(value, key.value)
         kind = values.get("type")

@@ -236,9 +236,10 @@ def _settings(root: Path, problems: list[ConfigError]) -> dict[str, Any]:
     for key, value in given.items():
         place = Where(file="pyproject.toml", line=_toml_line(file, key))
         if key not in SETTINGS:
+            meant = near(key, SETTINGS)
             problems.append(
-                ConfigError(f"unknown setting {key!r} in [tool.revetl]{near(key, SETTINGS)}", where=place, code="RV010",
-                            hint=f"known: {', '.join(SETTINGS)}")
+                ConfigError(f"unknown setting {key!r} in [tool.revetl]{meant}", where=place, code="RV010",
+                            hint="" if meant else f"known: {', '.join(SETTINGS)}")
             )  # fmt: skip
         elif problem := _wrong_setting(key, value):
             problems.append(ConfigError(f"{key!r} {problem}", where=place, code="RV011"))

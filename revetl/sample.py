@@ -150,7 +150,7 @@ def _account(shop: _Shop, now: datetime, created: datetime) -> str:
     return customer_id
 
 
-def _visit(
+def _visit(  # noqa: PLR0913 a visit's parts
     shop: _Shop, now: datetime, customer_id: str | None, country: str, at: datetime, *, recent: bool = False
 ) -> None:
     """Views, perhaps a cart, perhaps a checkout, perhaps an order, perhaps a refund."""
@@ -263,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         counts = build(o.path, seed=o.seed, customers=o.customers)
     else:
         counts = advance(o.path, seed=o.seed, hours=o.hours)
-    print(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count))
+    print(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count))  # noqa: T201 a command's output
     return 0
 
 

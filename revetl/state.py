@@ -24,7 +24,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from revetl.destination import Refusal
-from revetl.dialects import MAX_DECIMAL_DIGITS, Canonical, Column, CreateTableAs, Dialect, Kind, Merge, family_of
+from revetl.dialects import (
+    MAX_DECIMAL_DIGITS,
+    Canonical,
+    Column,
+    CreateTableAs,
+    Dialect,
+    Kind,
+    Merge,
+    family_of,
+)
 from revetl.diffsql import SEND_LAST, Known, Shape, row_digest
 from revetl.errors import LeaseHeld, LeaseLost, StateDamaged, WarehouseError
 from revetl.tables import SCHEMA_VERSION, StreamTables, field_column, quoted, runs_table, sync_log_table

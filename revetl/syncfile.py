@@ -39,7 +39,7 @@ MAX_NAME_BYTES = 150
 MAX_EVENT_BYTES = 100
 MAX_FIELDS = 300
 RESERVED_PROPERTIES = frozenset({"recipient", "from_address", "reply_to"})  # they redirect messages (Track API, "event")
-ONCE = frozenset({"RV035", "RV042", "RV043", "RV044"})  # a definition that is wrong is wrong once, not in every use
+ONCE = frozenset({"RV014", "RV035", "RV042", "RV043", "RV044"})  # a definition that is wrong is wrong once, not in every use
 READ_ONLY = frozenset({"timezone_valid"})  # made by Customer.io itself (as are all names with cio_ or an underscore)
 UNITS = {"s": 1, "second": 1, "minute": 60, "min": 60, "hour": 3600, "h": 3600, "day": 86_400, "d": 86_400}
 TYPES = [kind.value for kind in FieldType]
@@ -140,7 +140,7 @@ class SyncReader:
         self._seen = _Seen()
         self.syncs: dict[str, Sync] = {}
 
-    def bad(self, message: str, node: Node, hint: str = "", code: str = "RV012") -> None:
+    def bad(self, message: str, node: Node, hint: str = "", code: str = "RV011") -> None:
         """Note a problem and go on; what follows from a value that is wrong already is left out."""
         if not any(p.where == node.where and (p.code == "RV011" or p.code == code in ONCE) for p in self._problems):
             self._problems.append(ConfigError(message, hint=hint, where=node.where, code=code))
@@ -159,11 +159,11 @@ class SyncReader:
     def read(self, document: Node) -> None:
         """One file."""
         self.define(document)
-        if not self._keys(document, FILE_KEYS, "a file of syncs"):
+        self._keys(document, FILE_KEYS, "a file of syncs")
+        if not isinstance(document.value, dict):
             return
-        version = document.get("version")
-        if version is None or version.value != 1:
-            self.bad("`version: 1` is missing", version or document, code="RV013")
+        if document.get("version") is None:
+            self.bad("`version: 1` is missing", document, code="RV013")
         listed = document.get("syncs")
         if listed is None or not isinstance(listed.value, list):
             self.bad("`syncs:` must be a list", listed or document, code="RV013")
@@ -225,22 +225,24 @@ class SyncReader:
 
     # --- one sync ------------------------------------------------------------------------------------------------
 
-    def _keys(self, node: Node, table: Mapping[str, Mapping[str, Any]], what: str) -> bool:
-        """Whether a mapping has only known keys with values of the right kind."""
+    def _keys(self, node: Node, table: Mapping[str, Mapping[str, Any]], what: str) -> dict[str, Node]:
+        """The known keys of a mapping that have values of the right kind; the others are problems."""
         if not isinstance(node.value, dict):
             self.bad(f"{what} must be a mapping", node)
-            return False
-        fine = True
+            return {}
         for key, value in node.items():
             if key.value not in table:
-                self.bad(f"unknown key {key.value!r}{near(key.value, table)}", key,
-                         hint=f"{what} takes: {', '.join(table)}", code="RV010")  # fmt: skip
-                fine = False
-                continue
-            if problem := _mismatch(value, table[key.value]):
-                self.bad(f"{key.value!r} {problem}", value, code="RV011")
-                fine = False
-        return fine
+                meant = near(key.value, table)
+                self.bad(f"unknown key {key.value!r}{meant}", key, code="RV010",
+                         hint="" if meant else f"{what} takes: {', '.join(table)}")  # fmt: skip
+            elif problem := _mismatch(value, table[key.value]):
+                self.bad(f"{key.value!r} {problem}", value)
+        return _right(node, table)
+
+    def _missing(self, node: Node, name: str, message: str, hint: str = "") -> None:
+        """Say that something is missing, unless it is there under a misspelt name, which was said."""
+        if not any(key.value not in SYNC_KEYS and near(key.value, [name]) for key, _ in node.items()):
+            self.bad(message, node, hint=hint, code="RV013")
 
     def _is_person(self, node: Node) -> bool:
         """By its type; where that is wrong, by its other keys, so that they are not blamed as well."""
@@ -259,7 +261,7 @@ class SyncReader:
 
         def need(name: str) -> str:
             if node.get(name) is None:
-                self.bad(f"a sync needs {name!r}", node, code="RV013")
+                self._missing(node, name, f"a sync needs {name!r}")
             return text(name)
 
         name, kind = need("name"), need("type")
@@ -338,9 +340,9 @@ class SyncReader:
     def _identifier(self, node: Node, name: str, table: Mapping[str, Any]) -> tuple[IdentifierKind | None, str]:
         found = node.get(name)
         if found is None:
-            self.bad(f"a sync of this type needs {name!r}", node, hint=f"{name}: {{id: customer_id}}", code="RV013")
+            self._missing(node, name, f"a sync of this type needs {name!r}", hint=f"{name}: {{id: customer_id}}")
             return None, ""
-        if not self._keys(found, table, f"`{name}`"):
+        if len(self._keys(found, table, f"`{name}`")) < len(found.value or ()):
             return None, ""
         kinds = [kind for kind in IdentifierKind if found.get(kind.value) is not None]
         if len(kinds) != 1:
@@ -353,14 +355,14 @@ class SyncReader:
         found = node.get("occurred_at")
         if found is None:
             if not person:
-                self.bad("an event needs `occurred_at`: the time of the fact, from the server", node, code="RV013")
+                self._missing(node, "occurred_at", "an event needs `occurred_at`: the time of the fact, from the server")
             return "", ""
         if not isinstance(found.value, dict):
             return str(found.value), ""
-        if self._keys(found, TIME_KEYS, "`occurred_at`"):
-            if found.get("column") is None:
-                self.bad("`occurred_at` needs `column`", found, code="RV013", hint="occurred_at: {column: ordered_at, zone: UTC}")
-            self._zone(found.get("zone"))
+        right = self._keys(found, TIME_KEYS, "`occurred_at`")
+        if found.get("column") is None:
+            self._missing(found, "column", "`occurred_at` needs `column`", hint="occurred_at: {column: ordered_at, zone: UTC}")
+        self._zone(right.get("zone"))
         return self._inner(found, "column"), self._inner(found, "zone")
 
     def _zone(self, node: Node | None) -> None:
@@ -397,7 +399,10 @@ class SyncReader:
         if listed is None or not isinstance(listed.value, dict):
             if listed is None and not person:
                 return ()
-            self.bad(f"`{name}:` must map names to types", listed or node, code="RV013")
+            if listed is None:
+                self._missing(node, name, f"a sync of this type needs {name!r}", hint=f"{name}: {{email: string}}")
+            else:
+                self.bad(f"{name!r} must map names to types", listed)
             return ()
         if len(listed.value) > MAX_FIELDS:
             self.bad(f"Customer.io takes at most {MAX_FIELDS} attributes", listed, code="RV037")
@@ -441,6 +446,8 @@ class SyncReader:
         kind = facts.get("type")
         if kind is None or kind.value not in TYPES:
             given = str(kind.value) if kind is not None else ""
+            if kind is None and (value.get("type") is not None or self._broken(value.get("use") or value)):
+                return None  # said already
             self.bad(f"{name!r} needs a type{near(given, TYPES)}", kind or value, hint=f"one of: {', '.join(TYPES)}",
                      code="RV040")  # fmt: skip
             return None
@@ -450,11 +457,9 @@ class SyncReader:
         """A field's keys with those of the definition below them; None if one of the two is wrong."""
         if isinstance(value.value, str):
             return self._defined(value, value.value[1:]) if value.value.startswith("$") else {"type": value}
-        if not isinstance(value.value, dict):
+        if value.value is None:
             return {}
-        if not self._keys(value, FIELD_KEYS, "a field"):
-            return None
-        facts = {k.value: v for k, v in value.items()}
+        facts = self._keys(value, FIELD_KEYS, "a field")
         used = facts.pop("use", None)
         below = self._defined(used, str(used.value)) if used is not None else {}
         return None if below is None else {**below, **facts}
@@ -467,20 +472,20 @@ class SyncReader:
             return None
         if isinstance(found.value, str):
             return {"type": found} if found.value in TYPES else None
-        if not isinstance(found.value, dict):
-            return None
-        if any(key.value not in FIELD_KEYS or _mismatch(value, FIELD_KEYS[key.value]) for key, value in found.items()):
-            return None
-        return {k.value: v for k, v in found.items() if k.value != "use"}
+        return {key: value for key, value in _right(found, FIELD_KEYS).items() if key != "use"}
+
+    def _broken(self, place: Node) -> bool:
+        """Whether a definition that is used here has a type that is wrong, which was said where it stands."""
+        name = str(place.value).removeprefix("$")
+        found = self._seen.definitions.get(name) if isinstance(place.value, str) else None
+        return found is not None and (found.get("type") is not None or not isinstance(found.value, dict))
 
     def _definition(self, name: str, node: Node) -> None:
         """Check a definition once, where it stands."""
         kind: Node | None = node
         facts: dict[str, Node] = {}
         if not isinstance(node.value, str):
-            if not self._keys(node, FIELD_KEYS, "a definition"):
-                return
-            facts = {k.value: v for k, v in node.items()}
+            facts = self._keys(node, FIELD_KEYS, "a definition")
             if "use" in facts:
                 self.bad("a definition does not use another one", facts["use"], code="RV041")
             kind = facts.get("type")
@@ -543,17 +548,15 @@ class SyncReader:
 
     def _guards(self, node: Node) -> Guards:
         found = node.get("guards")
-        if found is None or not self._keys(found, GUARD_KEYS, "`guards`"):
-            return Guards()
+        right = self._keys(found, GUARD_KEYS, "`guards`") if found is not None else {}
         made: dict[str, Any] = {}
         for name in ("max_deletes", "max_changes"):
-            value = found.get(name)
-            if value is not None:
-                made[name] = self._limit(value) or getattr(Guards(), name)
-        if (empty := found.get("empty_source")) is not None:
-            made["empty_source"] = empty.value == "stop"
-        if (first := found.get("max_first_run")) is not None:
-            made["max_first_run"] = int(first.value)
+            if name in right:
+                made[name] = self._limit(right[name]) or getattr(Guards(), name)
+        if "empty_source" in right:
+            made["empty_source"] = right["empty_source"].value == "stop"
+        if "max_first_run" in right:
+            made["max_first_run"] = int(right["max_first_run"].value)
         return Guards(**made)
 
     def _limit(self, node: Node) -> Limit | None:
@@ -568,9 +571,10 @@ class SyncReader:
 
     def _latency(self, node: Node) -> Latency:
         found = node.get("latency")
-        if found is None or not self._keys(found, LATENCY_KEYS, "`latency`"):
+        if found is None:
             return Latency()
-        made = Latency(warn_s=self._seconds(found.get("warn")), error_s=self._seconds(found.get("error")))
+        right = self._keys(found, LATENCY_KEYS, "`latency`")
+        made = Latency(warn_s=self._seconds(right.get("warn")), error_s=self._seconds(right.get("error")))
         if 0 < made.error_s < made.warn_s:
             self.bad("`warn` is later than `error`", found, code="RV042")
         return made
@@ -597,13 +601,21 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
 }
 
 
+def _right(node: Node, table: Mapping[str, Mapping[str, Any]]) -> dict[str, Node]:
+    """The keys of a mapping that its table knows, with values of the right kind."""
+    if not isinstance(node.value, dict):
+        return {}
+    pairs = [(key.value, value) for key, value in node.items() if key.value in table]
+    return {key: value for key, value in pairs if not _mismatch(value, table[key])}
+
+
 def _mismatch(node: Node, rule: Mapping[str, Any]) -> str:
     """How a value breaks its small schema, or an empty string."""
     if "enum" in rule:
         if node.value in rule["enum"]:
             return ""
         known = [str(v) for v in rule["enum"]]
-        return f"must be one of {', '.join(known)}{near(str(node.value), known)}"
+        return f"must be {'one of ' if len(known) > 1 else ''}{', '.join(known)}{near(str(node.value), known)}"
     kinds = rule["type"] if isinstance(rule["type"], list) else [rule["type"]]
     if not any(_KINDS[kind](node.value) for kind in kinds):
         return f"must be {' or '.join(_CALLED.get(kind, f'a {kind}') for kind in kinds)}"

@@ -69,10 +69,11 @@ class StreamTables:
                 ("name", sa.Text), ("schema_version", sa.BigInteger), ("fence", sa.BigInteger), ("owner", sa.Text),
                 ("lease_until", sa.BigInteger), ("drain_until", sa.BigInteger), ("plan_fence", sa.BigInteger),
                 ("hwm", sa.BigInteger), ("intent_at", sa.BigInteger), ("folded_fence", sa.BigInteger),
-                ("plan_ts", sa.BigInteger), ("plan_contract", sa.BigInteger), ("initialised", sa.BigInteger), ("state_rows", sa.BigInteger),
+                ("plan_ts", sa.BigInteger),
+                ("plan_contract", sa.BigInteger), ("initialised", sa.BigInteger), ("state_rows", sa.BigInteger),
                 ("key_kind", sa.Text), ("contracts", sa.Text), ("workspace_id", sa.Text), ("id_scheme", sa.BigInteger),
                 ("last_success_at", sa.BigInteger),
-            ),  # fmt: skip
+            ),
         )
 
     @cached_property
@@ -94,7 +95,7 @@ class StreamTables:
             _columns(
                 ("fence", sa.BigInteger), ("seq_from", sa.BigInteger), ("seq_to", sa.BigInteger), ("outcome", sa.Text),
                 ("status", sa.BigInteger), ("reason", sa.Text), ("field", sa.Text), ("message", sa.Text),
-            ),  # fmt: skip
+            ),
         )
 
     @cached_property
@@ -107,7 +108,7 @@ class StreamTables:
                 ("_field", sa.Text), ("_message", sa.Text), ("_status", sa.BigInteger), ("_contract", sa.Text),
                 ("_values", sa.Text), ("_fence", sa.BigInteger), ("_first_at", sa.BigInteger),
                 ("_last_try", sa.BigInteger),
-            ),  # fmt: skip
+            ),
         )
 
     def plan(self, fence: int, columns: Sequence[str] = ()) -> sa.Table:

@@ -67,7 +67,7 @@ class Pages:
 
     def render(self, path: str, query: dict[str, list[str]]) -> str | None:
         """The page at a path, or None."""
-        start = int(first) if (first := (query.get("start") or ["0"])[0]).isdecimal() and len(first) < 10 else 0
+        start = int(first) if (first := (query.get("start") or ["0"])[0]).isdecimal() and len(first) < 10 else 0  # noqa: PLR2004 ten digits
         search = (query.get("q") or [""])[0].strip()
         if path == "/":
             return self._people(search, start)
@@ -156,7 +156,7 @@ class Pages:
             f"<div class=when>{self._ago(at)}<br>{_utc(at)}</div></div>"
         )
 
-    def _props(self, data: str, name: str, event: bool) -> str:  # noqa: FBT001 a private helper
+    def _props(self, data: str, name: str, event: bool) -> str:
         found: dict[str, Any] = decode((data or "{}").encode())
         if not event and isinstance(found.get("attributes"), dict):
             pairs = [(k, f"{old or '∅'} → {new or '∅'}") for k, (old, new) in found["attributes"].items()]

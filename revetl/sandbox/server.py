@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from revetl.sandbox.faults import Fault, parsed
@@ -55,7 +55,7 @@ def error(reason: str, field: str, message: str) -> dict[str, str]:
 
 
 class _Answer(Exception):  # noqa: N818 control flow of one request
-    def __init__(self, status: int, body: Any = None, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, status: int, body: Any = None, headers: dict[str, str] | None = None) -> None:  # noqa: ANN401
         super().__init__(status)
         self.status = status
         self.body = {} if body is None else body
@@ -118,7 +118,7 @@ class Sandbox:
         self.environment_id = int(meta["environment_id"])
         self._thread: threading.Thread | None = None
 
-    def start(self) -> Sandbox:
+    def start(self) -> Self:
         """Serve in a thread."""
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -143,7 +143,7 @@ class Sandbox:
         if self._folder is not None:
             self._folder.cleanup()
 
-    def __enter__(self) -> Sandbox:
+    def __enter__(self) -> Self:
         """Serve in a thread."""
         return self.start()
 
@@ -328,7 +328,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not hmac.compare_digest(given, wanted):
             raise _Answer(401, {"meta": {"error": "Unauthorized"}})
 
-    def _track(self, path: str, raw: bytes) -> None:
+    def _track(self, path: str, raw: bytes) -> None:  # noqa: C901 one fault or route a line
         self._need_track_key()
         if path == "/api/v1/accounts/region" and self.command == "GET":
             raise _Answer(200, {"url": self.box.url, "region": "us", "environment_id": self.box.environment_id})
@@ -357,7 +357,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/api/v2/batch" and self.command == "POST":
             self._batch(body, raw, fault)
         if path == "/api/v2/entity" and self.command == "POST":
-            self._entity(body, raw, fault)
+            self._entity(body, fault)
         if not isinstance(body, dict):
             raise _Answer(400, {"meta": {"errors": ["the body must be an object"]}})
         self._track_v1(path, body, fault)
@@ -390,7 +390,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Answer(207, {"errors": [{"batch_index": len(operations), **error("invalid", "", "rehearsed")}]})
         raise _Answer(207, {"errors": errors}) if errors else _Answer(200)
 
-    def _entity(self, body: Any, raw: bytes, fault: Fault | None) -> None:  # noqa: ANN401 JSON
+    def _entity(self, body: Any, fault: Fault | None) -> None:  # noqa: ANN401 JSON
         found = [problem._asdict() for problem in check(body)] or _rehearsed(body, fault)
         if found:
             raise _Answer(400, {"errors": found})
@@ -512,7 +512,10 @@ class _Handler(BaseHTTPRequestHandler):
             limit = min(_number((query.get("limit") or [""])[0], 1000), 100_000)
             start = _number((query.get("start") or [""])[0], 0)
             rows = store.rows("SELECT id, email, attributes FROM people ORDER BY cio_id LIMIT ? OFFSET ?", limit, start)
-            people = [{"id": i, "email": e, "attributes": {k: as_text(v) for k, v in decode(a.encode()).items()}} for i, e, a in rows]
+            people = [
+                {"id": i, "email": e, "attributes": {k: as_text(v) for k, v in decode(a.encode()).items()}}
+                for i, e, a in rows
+            ]
             raise _Answer(200, {"people": people})
         if path == "/sandbox/events" and self.command == "GET":
             limit = min(_number((query.get("limit") or [""])[0], 1000), 100_000)

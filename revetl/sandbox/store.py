@@ -165,13 +165,13 @@ class Store:
         try:
             for pragma in ("journal_mode = WAL", "synchronous = OFF", "cache_size = -65536"):
                 self._db.execute(f"PRAGMA {pragma}")
-            self._prepare(path)
+            self._prepare()
         except (sqlite3.DatabaseError, ValueError) as problem:
             self._db.close()
             raise ValueError(f"{path} cannot be used: {problem}; remove it, or give another --db") from problem
         self.meta: dict[str, str] = dict(self.rows("SELECT name, value FROM meta"))
 
-    def _prepare(self, path: str) -> None:
+    def _prepare(self) -> None:
         tables = {row[0] for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables:
             self._db.executescript(_SCHEMA)
@@ -322,7 +322,7 @@ class Store:
         )  # fmt: skip
         return person
 
-    def _change(  # noqa: PLR0913 how the person was found decides what may change
+    def _change(  # noqa: C901, PLR0913 how the person was found decides what may change
         self, person: Person, changes: Mapping[str, Json], at: int | None, *, by: str, assigned: str = "",
         created: bool = False,
     ) -> None:  # fmt: skip

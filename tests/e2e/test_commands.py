@@ -56,7 +56,8 @@ class Terminal:
         text = (self.folder / "profiles.yml").read_text()
         made = ('    dev: {type: sandbox, url: "{{ env_var(\'BOX_URL\') }}", site_id: "{{ env_var(\'BOX_SITE\') }}", '
                 'api_key: "{{ env_var(\'BOX_KEY\') }}"}\n')  # fmt: skip
-        (self.folder / "profiles.yml").write_text(re.sub(r"    dev:\n      type: sandbox.*?(?=    prod:|\Z)", made, text, flags=re.DOTALL))
+        found = re.sub(r"    dev:\n      type: sandbox.*?(?=    prod:|\Z)", made, text, flags=re.DOTALL)
+        (self.folder / "profiles.yml").write_text(found)
 
 
 @pytest.fixture
@@ -137,7 +138,8 @@ def test_wrong_sql_names_the_models_file_and_line(shop: Terminal) -> None:
 
     said = shop("run", code=2)
 
-    line = next(i for i, text in enumerate((shop.folder / "models/people.sql").read_text().splitlines(), 1) if "frist_name" in text)
+    lines = (shop.folder / "models/people.sql").read_text().splitlines()
+    line = next(i for i, text in enumerate(lines, 1) if "frist_name" in text)
     assert f"models/people.sql:{line}" in said
     assert "frist_name" in said
 
@@ -174,7 +176,8 @@ def test_wrong_credentials_blame_no_row(shop: Terminal, box: Sandbox) -> None:
 
 def test_duplicate_keys_name_model_and_column_and_nothing_is_sent(shop: Terminal, box: Sandbox) -> None:
     shop.serve(box)
-    shop.edit("models/people.sql", "from accounts\nleft join order_facts", "from (select * from accounts union all select * from accounts) as accounts\nleft join order_facts")
+    twice = "(select * from accounts union all select * from accounts) as accounts"
+    shop.edit("models/people.sql", "from accounts\nleft join order_facts", f"from {twice}\nleft join order_facts")
 
     said = shop("run", "--select", "people", code=10)
 
@@ -190,9 +193,12 @@ def test_a_wrong_selector_is_an_error_with_the_nearest_name(shop: Terminal) -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_run_cleanly_and_the_next_one_sends_the_rest(shop: Terminal, box: Sandbox, number: signal.Signals) -> None:
+def test_a_signal_ends_a_run_cleanly_and_the_next_one_sends_the_rest(
+    shop: Terminal, box: Sandbox, number: signal.Signals
+) -> None:
     shop.serve(box)
-    shop.edit("profiles.yml", "api_key: \"{{ env_var('BOX_KEY') }}\"}", "api_key: \"{{ env_var('BOX_KEY') }}\", max_batch_operations: 20, concurrency: 1}")
+    key = "api_key: \"{{ env_var('BOX_KEY') }}\""
+    shop.edit("profiles.yml", key + "}", key + ", max_batch_operations: 20, concurrency: 1}")
     box.faults.append(Fault(kind="slow", after=3, times=10_000, seconds=0.2))
     process = subprocess.Popen(
         [sys.executable, "-m", "revetl", "run", "--select", "people"], cwd=shop.folder, env=shop.environ, text=True,

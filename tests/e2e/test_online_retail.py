@@ -32,7 +32,11 @@ online_retail:
   target: dev
   outputs: {dev: {type: duckdb, path: target/online_retail.duckdb}}
   destinations:
-    dev: {type: sandbox, url: "{{ env_var('BOX_URL') }}", site_id: "{{ env_var('BOX_SITE') }}", api_key: "{{ env_var('BOX_KEY') }}"}
+    dev:
+      type: sandbox
+      url: "{{ env_var('BOX_URL') }}"
+      site_id: "{{ env_var('BOX_SITE') }}"
+      api_key: "{{ env_var('BOX_KEY') }}"
 """
 
 
@@ -59,8 +63,9 @@ class Shop:
 
     def ask(self, path: str) -> Any:
         """The workspace's own answer."""
-        request = urllib.request.Request(self.box.url + path, headers={"Authorization": f"Bearer {self.box.app_api_key}"})
-        with urllib.request.urlopen(request) as answer:
+        headers = {"Authorization": f"Bearer {self.box.app_api_key}"}
+        request = urllib.request.Request(self.box.url + path, headers=headers)  # noqa: S310 loopback
+        with urllib.request.urlopen(request) as answer:  # noqa: S310 loopback
             return json.loads(answer.read())
 
     def holds(self) -> Mapping[str, Any]:
@@ -69,9 +74,10 @@ class Shop:
         events = self.ask("/sandbox/events?limit=100000")["events"]
         money = {name: round(sum(e["attributes"]["value"] for e in events if e["name"] == name), 2)
                  for name in ("Order Completed", "Order Refunded")}  # fmt: skip
+        orders = {e["attributes"]["order_id"] for e in events if e["name"] == "Order Completed"}
+        refunds = {e["attributes"]["refund_id"] for e in events if e["name"] == "Order Refunded"}
         return {
-            "people": {p["id"] for p in people}, "orders": {e["attributes"]["order_id"] for e in events if e["name"] == "Order Completed"},
-            "refunds": {e["attributes"]["refund_id"] for e in events if e["name"] == "Order Refunded"}, "events": len(events),
+            "people": {p["id"] for p in people}, "orders": orders, "refunds": refunds, "events": len(events),
             "gross": money["Order Completed"], "refunded": money["Order Refunded"],
             "lifetime": round(sum(float(p["attributes"]["lifetime_value"]) for p in people), 2),
             "shadows": sum(1 for p in people if not p["attributes"].get("orders_count")),
@@ -99,7 +105,8 @@ def truth(lines: Path) -> Mapping[str, Any]:
         assert found is not None
         return round(float(found[0]), 2)
 
-    orders, refunds = ids("SELECT DISTINCT i FROM l WHERE left(i, 1) NOT IN ('C', 'A')"), ids("SELECT DISTINCT i FROM l WHERE i LIKE 'C%'")
+    orders = ids("SELECT DISTINCT i FROM l WHERE left(i, 1) NOT IN ('C', 'A')")
+    refunds = ids("SELECT DISTINCT i FROM l WHERE i LIKE 'C%'")
     return {
         "people": ids("SELECT DISTINCT c FROM l"), "orders": orders, "refunds": refunds, "events": len(orders) + len(refunds),
         "gross": money("SELECT sum(a) FROM l WHERE left(i, 1) NOT IN ('C', 'A')"),

@@ -212,7 +212,8 @@ def test_numbers_arrive_exactly(world: World) -> None:
     world.people_table()
     world.sql(
         "ALTER TABLE people ALTER COLUMN spent TYPE decimal(38,9)",
-        "INSERT INTO people VALUES ('big', 'b1@example.com', 'y', 12345678901234567890.123456789), ('tiny', 't1@example.com', 'y', 0.000000001)",
+        "INSERT INTO people VALUES ('big', 'b1@example.com', 'y', 12345678901234567890.123456789)",
+        "INSERT INTO people VALUES ('tiny', 't1@example.com', 'y', 0.000000001)",
     )
 
     assert world.run("people").exit_code == ExitCode.OK

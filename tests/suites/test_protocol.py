@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,7 @@ from revetl.contracts import WhenMissing
 from revetl.delivery import DeliverySettings
 from revetl.engine import RunOptions
 from revetl.errors import DestinationDown, ExitCode, Interrupted, LeaseLost
-from revetl.sandbox import Sandbox
-from tests.suites.world import FAST, SCHEMA, SandboxDestination, World, orders_sync, people_sync
+from tests.suites.world import FAST, SCHEMA, SandboxDestination, World, people_sync
 
 ONE_TRY = DeliverySettings(
     requests_per_second=100_000, operations_per_second=10_000_000, max_batch_operations=100, request_deadline_s=5,
@@ -284,7 +282,9 @@ def test_left_over_tables_go_away(world: World) -> None:
 
     world.run("people")
 
-    plans = world.ask(f"SELECT count(*) FROM information_schema.tables WHERE table_schema = '{SCHEMA}' AND table_name LIKE 'plan%'")
+    plans = world.ask(
+        f"SELECT count(*) FROM information_schema.tables WHERE table_schema = '{SCHEMA}' AND table_name LIKE 'plan%'"
+    )
     assert plans == [(0,)]
 
 

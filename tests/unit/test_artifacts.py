@@ -209,6 +209,25 @@ def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     log.close()
 
 
+class Interrupted(io.StringIO):
+    """A stream during whose writing a signal arrives."""
+
+    log: Log | None = None
+
+    def write(self, text: str) -> int:
+        if self.log is not None:
+            log, self.log = self.log, None
+            log.say("warn", "stopping")
+        return super().write(text)
+
+
+def test_a_signals_handler_may_speak_while_a_line_is_written() -> None:
+    stream = Interrupted()
+    stream.log = Log(stream, style=Style())
+    stream.log.say("info", "one")
+    assert stream.getvalue() == "stopping\none\n"
+
+
 def run_progress(log: Log) -> None:
     """Five minutes of progress, one call a second."""
     clock = Times()

@@ -487,7 +487,7 @@ def test_secrets_among_the_variables_are_not_kept(
 def background(*args: str) -> subprocess.Popen[str]:
     """revetl as a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-X", "faulthandler", "-m", "revetl", *args],
+        [sys.executable, "-m", "revetl", *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import random
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -51,7 +53,9 @@ class Scripted:
 
 
 OK = Reply(status=200, body=b"{}")
-ONE_AT_A_TIME: dict[str, Any] = {"concurrency": 1, "requests_per_second": 1e6, "operations_per_second": 1e9, "max_batch_operations": 10}
+ONE_AT_A_TIME: dict[str, Any] = {
+    "concurrency": 1, "requests_per_second": 1e6, "operations_per_second": 1e9, "max_batch_operations": 10,
+}  # fmt: skip
 
 
 class Outcome:
@@ -90,7 +94,9 @@ def test_everything_is_sent_once_and_in_order() -> None:
 
 
 def test_the_rates_hold() -> None:
-    _, _, sender, clock = deliver(10_000, lambda *_: OK, requests_per_second=10, operations_per_second=1_000, max_batch_operations=100)
+    _, _, sender, clock = deliver(
+        10_000, lambda *_: OK, requests_per_second=10, operations_per_second=1_000, max_batch_operations=100
+    )
 
     seconds = clock.now - 1_000
     assert seconds == pytest.approx(9, abs=0.5), "10,000 rows at 1,000 a second, the first second's worth at once"
@@ -199,7 +205,7 @@ def test_too_many_requests_lower_the_rate_which_creeps_up_again() -> None:
     _, _, hit, slower = deliver(3_000, lambda n, _: Reply(status=429, retry_after_s=0) if n in {20, 21} else OK, **rates)
 
     assert slower.now > clock.now + 2
-    gaps = [b - a for (a, _), (b, _) in zip(hit.requests, hit.requests[1:], strict=False)]
+    gaps = [b - a for (a, _), (b, _) in itertools.pairwise(hit.requests)]
     assert max(gaps[21:40]) > 2 * max(gaps[-20:])
     assert len(even.requests) == len(hit.requests) - 2
 
@@ -257,8 +263,8 @@ def test_no_request_starts_when_the_lease_is_nearly_over() -> None:
 
 def test_a_flood_of_refusals_stops_the_run() -> None:
     def answer(_: int, rows: list[int]) -> Reply:
-        errors = ",".join('{"batch_index":%d,"reason":"invalid"}' % i for i in range(len(rows)))
-        return Reply(status=207, body=b'{"errors":[' + errors.encode() + b"]}")
+        errors = [{"batch_index": i, "reason": "invalid"} for i in range(len(rows))]
+        return Reply(status=207, body=json.dumps({"errors": errors}).encode())
 
     out, made, _, _ = deliver(10_000, answer)
 

@@ -53,7 +53,8 @@ def test_a_person_in_one_golden_line() -> None:
     sync = people(field("email", "string"), field("n", "integer"), field("spent", "number"), field("ok", "boolean"),
                   field("at", "timestamp"))  # fmt: skip
 
-    made = PersonEncoder(sync, timestamp=1_700_000_000).encode([(7, "create", "a/b", 0, "ü@example.com", 3, 12.5, True, 1_600_000_000)])
+    row = (7, "create", "a/b", 0, "ü@example.com", 3, 12.5, True, 1_600_000_000)
+    made = PersonEncoder(sync, timestamp=1_700_000_000).encode([row])
 
     assert made.operations == [Operation(7, (
         '{"type":"person","identifiers":{"id":"a/b"},"action":"identify","timestamp":1700000000,"attributes":'
@@ -195,7 +196,8 @@ def test_further_problems_are_counted() -> None:
 texts = st.text(max_size=30)
 cells = {
     FieldType.STRING: st.none() | texts, FieldType.INTEGER: st.none() | st.integers(-(2**66), 2**66),
-    FieldType.NUMBER: st.none() | st.floats() | st.decimals(allow_nan=False, allow_infinity=False, places=4).map(lambda d: format(d, "f")),
+    FieldType.NUMBER: st.none() | st.floats()
+    | st.decimals(allow_nan=False, allow_infinity=False, places=4).map(lambda d: format(d, "f")),
     FieldType.BOOLEAN: st.none() | st.booleans(), FieldType.TIMESTAMP: st.none() | st.integers(0, 10**13),
     FieldType.ARRAY: st.none() | st.lists(st.integers() | texts, max_size=3).map(json.dumps),
 }  # fmt: skip

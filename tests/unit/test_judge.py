@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from typing import Any
@@ -47,7 +48,7 @@ def test_named_rows_are_refused_and_the_others_accepted(status: int) -> None:
     [
         b"", b"[]", b"null", b"<html>", b'{"errors":[{"batch_', b'"ok"', b"{}{}", b'{"errors":[],"errors":[]}',
         {"errors": {}}, {"errors": [error(3)]}, {"errors": [error(-1)]}, {"errors": [error("1")]}, {"errors": [error(None)]},
-        {"errors": [error(True)]}, {"errors": [error(1.0)]}, {"errors": ["x"]}, {"errors": [{}]}, b"[" * 100_000,
+        {"errors": [error(bool(1))]}, {"errors": [error(1.0)]}, {"errors": ["x"]}, {"errors": [{}]}, b"[" * 100_000,
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("status", [200, 207])
@@ -137,6 +138,6 @@ def test_packing_keeps_order_and_limits(bodies: list[bytes], most: int, size: in
         assert made.body == b'{"batch":[' + b",".join(op.body for op in made.operations) + b"]}"
         assert len(made.operations) <= most
         assert len(made.body) <= size or len(made.operations) == 1
-    for a, b in zip(batches, batches[1:], strict=False):
+    for a, b in itertools.pairwise(batches):
         # greedy: the next operation would not have fitted
         assert len(a.operations) == most or len(a.body) + 1 + len(b.operations[0].body) > size

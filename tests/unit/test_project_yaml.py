@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -110,23 +111,21 @@ def test_a_repeated_key_does_not_hide_the_rest(tmp_path: Path) -> None:
     assert [str(p.where) for p in found] == ["x.yml:2:1", "x.yml:4:1"]
 
 
-SCALARS = st.one_of(
-    st.text(max_size=20), st.integers(-(10**18), 10**18), st.booleans(), st.none(), st.floats(allow_nan=False, allow_infinity=False)
-)
+# JSON writes others as two escapes, which YAML does not join
+TEXTS = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=12)
+NUMBERS = st.one_of(st.integers(-(10**18), 10**18), st.floats(allow_nan=False, allow_infinity=False))
 VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=8), inner, max_size=4)),
+    st.one_of(TEXTS, NUMBERS, st.booleans(), st.none()),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXTS, inner, max_size=4)),
     max_leaves=12,
 )
 
 
-@given(value=st.dictionaries(st.text(max_size=8), VALUES, max_size=4))
+@given(value=st.dictionaries(TEXTS, VALUES, max_size=4))
 def test_what_a_writer_writes_is_read_back(tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any]) -> None:
     """JSON is YAML 1.2."""
-    import json  # noqa: PLC0415
-
     folder = tmp_path_factory.getbasetemp()
-    assert plain(folder, json.dumps(value, ensure_ascii=True)) == value
+    assert plain(folder, json.dumps(value)) == value
 
 
 @given(text=st.text(max_size=60))
@@ -135,6 +134,6 @@ def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, t
     try:
         found = parsed(folder, text.encode("utf-8", "surrogatepass"))
     except ConfigError as problem:
-        assert problem.code in {"RV002", "RV003", "RV004"}
+        assert problem.code in {"RV002", "RV003", "RV004"}  # noqa: PT017 either outcome is fine
     else:
         assert found is None or yaml.compose(text) is not None
