@@ -346,8 +346,9 @@ def init(context: click.Context, directory: str) -> None:
                 "warn", "the files that were there do not go with the new ones; nothing else was done:"
             )
             raise made.problem
-        for table, rows in made.tables.items():
-            one.log.say("info", f"made {rows:,} {table.replace('_', ' ')} (no person or order in it exists)")
+        if made.tables:
+            rows = ", ".join(f"{n:,} {table.replace('_', ' ')}" for table, n in made.tables.items())
+            one.log.say("info", f"made a shop's tables: {rows} (no person or order in it exists)")
         go = "" if directory == "." else f"cd {shlex.quote(directory)} && "
         emit(
             f"Next:\n  {go}revetl diff\n  revetl run\n  revetl sandbox    # a page with the people and their events"

@@ -127,7 +127,9 @@ def compile_project(project: Project, *, environ: Mapping[str, str] | None = Non
         statements[name], lines[name] = _statement(project, models, project.syncs[name].model)
     parents = {
         **{f"model.{n}": tuple(map(_node(project), r.parents)) for n, r in models.items()},
-        **{f"sync.{n}": (_node(project)(s.model),) for n, s in project.syncs.items()},
+        # an event follows its person: `people+` means the events of these people, too
+        **{f"sync.{n}": (_node(project)(s.model), *([f"sync.{s.person_sync}"] if s.person_sync else []))
+           for n, s in project.syncs.items()},
     }
     return Compiled(
         models=models, syncs=project.syncs, order=order, builds=_builds(project, models), parents=parents,

@@ -544,6 +544,7 @@ class Delivery:
 
     @gave_up.setter
     def gave_up(self, reason: str) -> None:
+        """Forget it, once it has been told."""
         self._window.gave_up = reason
 
     def stop(self, error: RevetlError) -> None:

@@ -252,6 +252,7 @@ class _Job:
     started: float
     key_kind: str
     sent_intent: bool = False
+    resolved: bool = False
     acknowledged: int = 0
     refused: int = 0
     folded: int = 0
@@ -558,8 +559,26 @@ class _Run:
 
     def _work(self, syncs: Sequence[CompiledSync], results: dict[str, SyncResult]) -> None:
         """People's upserts, then events, then people's deletes."""
+        deletes: list[_Job] = []
+        try:
+            self._upserts_and_events(syncs, results, deletes)
+            self._release_workspace()
+            while deletes and not self.stopped:
+                job = deletes.pop(0)
+                try:
+                    self._send_upto(job, job.counts.last)
+                    results[job.sync.name] = self._finish(job)
+                except RevetlError as problem:
+                    results[job.sync.name] = self._failed(job.compiled, job, problem)
+        finally:
+            for job in deletes:
+                # the run ends before its time: what was sent is folded, the deletes are planned again by the next run
+                results[job.sync.name] = self._failed(job.compiled, job, None)
+
+    def _upserts_and_events(
+        self, syncs: Sequence[CompiledSync], results: dict[str, SyncResult], deletes: list[_Job]
+    ) -> None:
         failed: set[str] = set()
-        last: list[_Job] = []
         for compiled in syncs:
             sync = compiled.sync
             if self.stopped:
@@ -573,29 +592,16 @@ class _Run:
                 job = self._prepare(compiled)
                 self._send_upto(job, job.counts.first)
                 if sync.is_person and job.counts.last > job.counts.first and not self.stopped:
-                    last.append(job)
+                    deletes.append(job)
                     continue
                 results[sync.name] = self._finish(job)
             except RevetlError as problem:
                 failed.add(sync.name)
                 results[sync.name] = self._failed(compiled, job, problem)
                 if self.options.fail_fast or isinstance(problem, LeaseLost | CredentialsRefused | DestinationDown):
-                    self._abandon(last, results)
                     raise
                 if self.stopped:
                     return
-        self._release_workspace()
-        for job in last:
-            try:
-                self._send_upto(job, job.counts.last)
-                results[job.sync.name] = self._finish(job)
-            except RevetlError as problem:
-                results[job.sync.name] = self._failed(job.compiled, job, problem)
-        self._release_workspace()
-
-    def _abandon(self, jobs: Sequence[_Job], results: dict[str, SyncResult]) -> None:
-        for job in jobs:
-            results[job.sync.name] = self._finish(job)
 
     # --- one stream --------------------------------------------------------------------------------------------
 
@@ -719,8 +725,7 @@ class _Run:
         """Send the plan's rows up to number `last` that are not sent yet, in chunks, and fold them."""
         low = job.hwm + 1
         if job.sent_intent and not job.counts.sendable:
-            job.stream.fold(job.lease, job.plan, hwm=job.hwm)  # a baseline
-            job.folded = job.hwm
+            self._fold(job, final=True)  # a baseline
             return
         if low > last or self.stopped:
             return
@@ -745,10 +750,7 @@ class _Run:
         finally:
             self.sending = None
         job.stream.checkpoint(job.lease, job.take_acks(), unknown=job.unknown)
-        final = job.hwm >= job.counts.last or bool(delivery.stopped)
-        job.stream.fold(job.lease, job.plan, hwm=job.hwm, above=job.folded, final=final)
-        job.folded = job.hwm
-        self.engine.catalog = job.stream.catalog
+        self._fold(job, final=job.hwm >= job.counts.last)
         if delivery.stopped:
             raise delivery.stopped
         if delivery.gave_up:
@@ -758,6 +760,12 @@ class _Run:
                 f"({reason}); what they carried is not lost",
                 hint="run again: unanswered rows are sent again, with the same event ids",
             )
+
+    def _fold(self, job: _Job, *, final: bool) -> None:
+        """Move what is known into the state; a final fold closes the plan, so that its table may go."""
+        job.stream.fold(job.lease, job.plan, hwm=job.hwm, above=job.folded, final=final)
+        job.folded, job.resolved = job.hwm, final
+        self.engine.catalog = job.stream.catalog
 
     def _encoder(self, job: _Job) -> PersonEncoder | EventEncoder:
         if job.sync.is_person:
@@ -864,18 +872,22 @@ class _Run:
     def _finish(self, job: _Job) -> SyncResult:
         """Drop the plan, release, and say what happened."""
         reasons = self._reasons(job)
+        if job.sent_intent and not job.resolved:
+            self._fold(job, final=True)
         job.stream.drop_plan(job.plan.fence)
         job.stream.release(job.lease, success=True)
         self.held.remove(job)
         return self._result(job, reasons, None)
 
-    def _failed(self, compiled: CompiledSync, job: _Job | None, problem: RevetlError) -> SyncResult:
+    def _failed(self, compiled: CompiledSync, job: _Job | None, problem: RevetlError | None) -> SyncResult:
         if job is None:
             return SyncResult(sync=compiled.sync, status="error", error=problem)
         reasons: tuple[Reason, ...] = ()
         try:
             reasons = self._reasons(job)
-            if not job.sent_intent or job.folded >= job.hwm:
+            if job.folded >= job.hwm:  # else the fold itself failed: the next run settles this plan
+                if job.sent_intent and not job.resolved:
+                    self._fold(job, final=True)
                 job.stream.drop_plan(job.plan.fence)
             job.stream.release(job.lease, success=False)
         except RevetlError:

@@ -146,10 +146,11 @@ def diff_sums(diff: SyncDiff) -> Sums:
 
 
 def run_sums(result: SyncResult) -> Sums:
-    """The outcome of a run."""
+    """The outcome of a run; a baseline's rows were recorded and not sent."""
     c = result.counts
-    return sums(c, {"acknowledged": result.acknowledged, "refused": result.refused, "held": c.on_hold,
-                    "waiting": c.waiting, "unsent": result.unsent})  # fmt: skip
+    first = "recorded" if result.baseline else "acknowledged"
+    return sums(c, {first: result.acknowledged, "refused": result.refused, "held": c.on_hold, "waiting": c.waiting,
+                    "unsent": result.unsent})  # fmt: skip
 
 
 def _cells(*numbers: int) -> tuple[str, ...]:
@@ -515,8 +516,10 @@ def tally(result: RunResult) -> str:
 def done_line(result: RunResult, style: Style) -> str:
     """The last line, in the form that dbt's users look for."""
     total = run_totals(result)
-    words = ", ".join(f"{total[name]:,} {name}" for name in ("acknowledged", "refused", "held", "waiting", "unsent")
-                      if total[name] or name == "acknowledged")  # fmt: skip
+    recorded = sum(r.acknowledged for r in result.syncs if r.baseline)
+    total = {**total, "acknowledged": total["acknowledged"] - recorded, "recorded": recorded}
+    order = ("acknowledged", "recorded", "refused", "held", "waiting", "unsent")
+    words = ", ".join(f"{total[name]:,} {name}" for name in order if total[name] or name == "acknowledged")
     speed = f"{plural(result.requests, 'request')}, {duration(result.seconds)}"
     retries = f", {plural(result.retries, 'retry').replace('retrys', 'retries')}" if result.retries else ""
     color = "green" if int(result.exit_code) == 0 else "yellow" if int(result.exit_code) == 1 else "red"

@@ -359,7 +359,7 @@ class Stream:
             raise LeaseHeld(
                 f"another run ({control.owner}) is at work on {control.name!r}",
                 hint=f"wait for it; if it is dead, its lease ends by itself in {max(0, int(remaining) // 1000)} s, "
-                f"or now with: revetl state unlock --select {control.name}",
+                "or now with: revetl state unlock" + ("" if self.tables.uid == "ws" else f" --select {control.name}"),
             )
         return Lease(owner=owner, fence=control.fence)
 

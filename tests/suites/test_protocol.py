@@ -252,6 +252,50 @@ def test_a_signal_stops_cleanly_and_the_next_run_sends_the_rest(world: World) ->
     assert again.syncs[0].counts.redriven == 0, "a clean stop leaves nothing unknown"
 
 
+def test_a_failure_before_the_deletes_leaves_nothing_damaged_and_the_next_run_deletes(world: World) -> None:
+    """Deletes of people go last; a run that ends between the upserts and them must close its plan all the same."""
+    world.syncs[0] = people_sync(when_missing=WhenMissing.DELETE)
+    world.run(backfill=True)
+    world.sql("UPDATE people SET plan = 'B' WHERE id = 'a'", "DELETE FROM people WHERE id = 'b'")
+    applied_but_not_answered(world)
+    failed = world.run(settings=ONE_TRY)
+    assert failed.exit_code == ExitCode.DESTINATION
+    assert world.person("b") is not None
+    world.forget_drain()
+
+    assert world.run().exit_code == ExitCode.OK
+    assert world.person("b") is None
+    assert (world.person("a") or {})["plan"] == "B"
+    assert world.run().requests == 0
+
+
+def test_a_signal_between_events_and_deletes_leaves_the_deletes_to_the_next_run(world: World) -> None:
+    world.syncs[0] = people_sync(when_missing=WhenMissing.DELETE)
+    world.run(backfill=True)
+    world.sql("UPDATE people SET plan = 'B' WHERE id = 'a'", "DELETE FROM people WHERE id = 'b'")
+    world.order("o3", "a", 1, 5)
+    stop: list[Any] = []
+
+    class Stopping(SandboxDestination):
+        def send(self, body: bytes, *, deadline_s: float) -> Any:
+            if b"Order Completed" in body:
+                stop[0](Interrupted("stopped by SIGTERM", signal_number=15))
+            return super().send(body, deadline_s=deadline_s)
+
+    warehouse = world.connect()
+    result = world.engine(warehouse).run(
+        world.compiled(), RunOptions(), settings=FAST, rng=random.Random(7),
+        connect=lambda: Stopping(world.box), owner="me", stopping=stop.append,
+    )  # fmt: skip
+    warehouse.close()
+
+    assert result.exit_code == ExitCode.TERMINATED
+    assert world.person("b") is not None
+    again = world.run()
+    assert (again.exit_code, again.syncs[0].acknowledged, again.syncs[0].counts.redriven) == (ExitCode.OK, 1, 0)
+    assert world.person("b") is None
+
+
 @pytest.mark.parametrize(
     "damage",
     [

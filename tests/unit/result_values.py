@@ -144,6 +144,7 @@ def sync_results(draw: st.DrawFn) -> SyncResult:
     return SyncResult(
         sync=orders() if events else people(), counts=value, acknowledged=acknowledged, refused_now=refused,
         unsent=to_send - acknowledged - refused, status=draw(st.sampled_from(["success", "partial", "error"])),
+        baseline=draw(st.booleans()),
     )  # fmt: skip
 
 

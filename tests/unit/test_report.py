@@ -308,7 +308,9 @@ def test_a_baseline_says_that_nothing_is_sent() -> None:
     result = SyncResult(sync=orders(), status="success", counts=replace(counts, first=0, last=0), acknowledged=44,
                         baseline=True)  # fmt: skip
     run = RunResult(run_id="r", started_at=0, seconds=1, syncs=(result,))
-    assert "baseline: 44 rows recorded as already synced; nothing was sent" in report.run_text(run, PLAIN)
+    text = report.run_text(run, PLAIN)
+    assert "baseline: 44 rows recorded as already synced; nothing was sent" in text
+    assert "| 0 acknowledged, 44 recorded |" in text
     assert run.exit_code is ExitCode.OK
 
 
