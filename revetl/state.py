@@ -194,6 +194,7 @@ class Stream:
         self.control = Control()
         self.state_rows = 0
         self.open_rows = 0
+        self._empty = False
 
     @property
     def dialect(self) -> Dialect:
@@ -234,6 +235,7 @@ class Stream:
                 hint="restore it from a backup, or `revetl state reset` to start over with a plan",
             )
         *values, self.state_rows, self.open_rows = rows[0]
+        self._empty = self.state_rows == 0
         names = [column.name for column in self.tables.ctl.columns]
         nullable = {"owner", "key_kind", "contracts", "workspace_id"}
         facts: dict[str, Any] = {n: v if n in nullable or v is not None else 0 for n, v in zip(names, values, strict=True)}
@@ -531,7 +533,8 @@ class Stream:
             self._guarded(lease, lease_until=self.dialect.now_ms() + LEASE_MS)
             if covered:
                 accepted = self._accepted(plan, covered, refused=refused)
-                self.warehouse.execute(self._state_merge(plan, accepted))
+                self.warehouse.execute(self._state_change(plan, accepted))
+                self._empty = False
                 if self.open_rows:
                     self._close_open(plan, accepted)
             if refused:
@@ -581,7 +584,7 @@ class Stream:
             condition = sa.and_(condition, ~named)
         return condition
 
-    def _state_merge(self, plan: PlanTable, accepted: Any) -> Merge:  # noqa: ANN401 a SQL expression
+    def _state_change(self, plan: PlanTable, accepted: Any) -> sa.Executable:  # noqa: ANN401 a SQL expression
         c = plan.table.c
         person = self.tables.is_person
         names = [field.name for field in plan.fields] if person else ["_person", "_occurred_at", "_digest"]
@@ -594,6 +597,11 @@ class Stream:
             _big(self.dialect.now_ms()).label("_acked_at"),
             c._op.in_(SEND_LAST).label("_gone"),
         ).where(accepted)
+        if self._empty:  # nothing to match: half the work of a MERGE
+            kept = source.where(c._op.not_in(SEND_LAST)).subquery("s")
+            columns = [*on, *names, *tail]
+            rows = sa.select(*(kept.c[name] for name in columns))
+            return sa.insert(self.tables.state).from_select([self.tables.state.c[n] for n in columns], rows)
         return Merge(
             self.tables.state,
             source,
