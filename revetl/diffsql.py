@@ -346,6 +346,11 @@ def person_changes(  # noqa: C901, PLR0913 one question, told in the order in wh
             cases.append((sa.and_(level1.c._m.is_(None), sa.not_(level1.c._matched),
                                   level1.c._outcome != "unknown"), sa.literal("stray")))  # fmt: skip
         cases.append((level1.c._m.is_(None), sa.literal(missing)))
+        if not options.full_refresh:
+            # first the rows that most runs have most of, so that nothing else is asked of them
+            untouched = sa.and_(*(level1.c[f"_m{w}"] == 0 for w in range(shape.words)))
+            settled = sa.and_(level1.c._matched, level1.c._outcome.is_(None), untouched)
+            cases.append((settled, sa.literal("same")))
     cases.append((_blank(level1.c._key), sa.literal("bad_key")))
     if o is not None:
         if not options.retry_refused:
