@@ -182,6 +182,8 @@ def test_a_second_run_while_one_is_running_leaves_at_once(world: World) -> None:
 
 
 def test_a_run_that_lost_its_lease_stops_and_moves_nothing(world: World) -> None:
+    world.run("people")
+    world.sql("UPDATE people SET plan = 'B' WHERE id = 'a'")
     stolen: list[bool] = []
 
     def steal(when: str, word: str) -> None:
@@ -192,11 +194,12 @@ def test_a_run_that_lost_its_lease_stops_and_moves_nothing(world: World) -> None
 
     result = world.run("people", probe=steal)
 
+    kept = f"SELECT plan FROM {SCHEMA}.state__people01 WHERE _key = 'a'"
     assert result.exit_code == ExitCode.LEASE_LOST
-    assert world.ask(f"SELECT count(*) FROM {SCHEMA}.state__people01") == [(0,)]
+    assert world.ask(kept) == [("free",)]
     world.forget_drain()
     assert world.run("people").exit_code == ExitCode.OK
-    assert world.ask(f"SELECT count(*) FROM {SCHEMA}.state__people01") == [(2,)]
+    assert world.ask(kept) == [("B",)]
 
 
 def test_another_owner_in_the_control_row_refuses_every_write(world: World) -> None:
