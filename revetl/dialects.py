@@ -369,7 +369,7 @@ def canonical_value(dialect: Dialect, field: Field, column: Column, canonical: C
         value = value if column.kind is Kind.TEXT else sa.cast(value, sa.Text)
         return normalized(value, field.normalize)
     if field.type is FieldType.BOOLEAN:
-        return value
+        return sa.type_coerce(value, sa.Boolean())  # any_value needs to know
     return sa.cast(value, canonical.type)
 
 

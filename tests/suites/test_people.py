@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from revetl.contracts import Guards, Initial, Limit, OnNull, WhenMissing
 from revetl.errors import ExitCode
-from tests.suites.world import World, attribute, people_sync
+from tests.suites.world import World, attribute, orders_sync, people_sync
 
 
 def test_the_first_run_creates_every_person_with_the_attributes_of_the_contract_only(world: World) -> None:
@@ -219,3 +219,34 @@ def test_numbers_arrive_exactly(world: World) -> None:
     assert world.run("people").exit_code == ExitCode.OK
     assert (world.person("big") or {})["spent"] == "12345678901234567890.123456789"
     assert float((world.person("tiny") or {})["spent"]) == 1e-9
+
+
+def test_every_type_of_the_contract_arrives_on_people_and_on_events(world: World) -> None:
+    nested = "['a', 'b']" if "duckdb" in world.connect().engine.url.drivername else "ARRAY['a', 'b']"
+    world.sql(
+        "CREATE TABLE wide AS SELECT 'k1' AS id, 'a' AS person, 'text' AS s, 7 AS i, 12.5 AS n, 0.25::double precision AS f, "
+        "true AS b, TIMESTAMP '2024-07-01 12:00:00' AS naive, TIMESTAMPTZ '2024-07-01 12:00:00+02' AS zoned, "
+        f"DATE '2024-07-01' AS d, {nested} AS l, '{{\"x\": 1}}' AS j, current_timestamp AS now"
+    )
+    fields = (
+        attribute("s"), attribute("i", "integer"), attribute("n", "number"), attribute("f", "number"), attribute("b", "boolean"),
+        attribute("naive", "timestamp", zone="Europe/London"), attribute("zoned", "timestamp"), attribute("d", "date"),
+        attribute("l", "array"), attribute("j", "object"),
+    )  # fmt: skip
+    people = people_sync(name="wide_people", uid="wide0001", model="wide", fields=fields)
+    events = orders_sync(name="wide_events", uid="wide0002", model="wide", key="id", event="Wide", occurred_at="now", fields=fields)
+    world.syncs = [people_sync(), people, events]
+
+    result = world.run(backfill=True)
+
+    assert result.exit_code == ExitCode.OK, [s.error for s in result.syncs]
+    assert world.person("k1") == {
+        "s": "text", "i": "7", "n": "12.5", "f": "0.25", "b": "true", "naive": "1719831600", "zoned": "1719828000",
+        "d": "2024-07-01", "l": '["a","b"]', "j": '{"x":1}',
+    }  # fmt: skip
+    [event] = world.api("/sandbox/events")["events"]
+    assert event["attributes"] == {
+        "s": "text", "i": 7, "n": 12.5, "f": 0.25, "b": True, "naive": 1719831600, "zoned": 1719828000,
+        "d": "2024-07-01", "l": ["a", "b"], "j": {"x": 1},
+    }  # fmt: skip
+    assert world.run().requests == 0
