@@ -230,6 +230,7 @@ class _Compiler:
         self.environ = environ
         self.problems: list[ConfigError] = []
         self.jinja = _sandbox()
+        self.macros: tuple[_MacroFile, ...] = ()
         self.macros = self._macro_files()
 
     def _macro_files(self) -> tuple[_MacroFile, ...]:

@@ -236,7 +236,7 @@ def _message(text: Any, body: bytes) -> str:  # noqa: ANN401 whatever the server
         return plain[0]
     sent = _values(body)
     everything = "\0".join(sent)
-    longer = [value for value in sent if len(value) > 3]  # noqa: PLR2004 shorter ones are in every word
+    longer = [value for value in sent if len(value) > 2]  # noqa: PLR2004 shorter ones are in every word
     words = []
     for word in _QUOTED.sub("…", line).split():
         bare = word.strip(".,:;!?()[]{}<>=").casefold()

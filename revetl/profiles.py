@@ -192,7 +192,10 @@ class _Reader:
         before = len(self.problems)
         profiles = document.value if document is not None and isinstance(document.value, dict) else {}
         entry = profiles.get(name)
-        if entry is None or not isinstance(entry[1].value, dict):
+        if entry is not None and not isinstance(entry[1].value, dict):
+            self.bad(f"profile {name!r} must be a mapping", entry[1], code="RV011")
+            return None
+        if entry is None:
             self.bad(f"there is no profile {name!r}{_near(name, profiles)}", document,
                      hint=f"it has: {', '.join(k for k in profiles if k != 'config') or 'no profiles'}")  # fmt: skip
             return None
@@ -220,6 +223,7 @@ class _Reader:
 
     def target(self, node: Node, name: str, profile: str) -> Target | None:
         values: dict[str, Any] = {}
+        nodes: dict[str, Node] = {}
         kind_node = node.get("type")
         kind = str(self.render(kind_node, "type")) if kind_node is not None else ""
         if kind not in KNOWN_TYPES:
@@ -230,21 +234,21 @@ class _Reader:
             main = ALIASES.get(kind, {}).get(key.value, key.value)
             if main != key.value and node.get(main) is not None:
                 self.bad(f"{key.value!r} is another name of {main!r}, which is given too", key, code="RV029")
-            values[main] = self.render(value, key.value)
+            values[main], nodes[main] = self.render(value, key.value), value
             known = FIELDS.get(kind)
             if known is not None and main not in known | OWN_KEYS:
                 self.warnings.append(f"{key.where}: {key.value!r} is not a field of {kind}{_near(key.value, known)}")
         odd = [key for key in values if key not in FIELDS.get(kind, set()) | OWN_KEYS]
         for need in REQUIRED.get(kind, ()):
             if values.get(need) is None or values[need] == "":
-                there = node.get(need)
+                there = nodes.get(need)
                 if there is None or not self.spoilt(there.where):
                     meant = difflib.get_close_matches(need, odd, n=1)
                     self.bad(f"target {name!r} ({kind}) needs {need!r}" + (f"; it has {meant[0]!r}" if meant else ""),
                              there or node, code="RV024")  # fmt: skip
         for text in TEXTS:
             if isinstance(values.get(text), list | dict):
-                self.bad(f"{text!r} must be a text", node.get(text), code="RV011")
+                self.bad(f"{text!r} must be a text", nodes[text], code="RV011")
         for count in WHOLE:
             values[count] = self.whole(node, count, values.get(count))
         values = {name: value for name, value in values.items() if value is not None}

@@ -225,8 +225,9 @@ def _settings(root: Path, problems: list[ConfigError]) -> dict[str, Any]:
             said = re.search(r" \(at line (\d+), column (\d+)\)$", str(error))
             line, column = (int(said[1]), int(said[2])) if said else (0, 0)
             text = str(error)[: said.start()] if said else str(error)
-            problems.append(ConfigError(f"is no valid TOML: {text}", code="RV051",
-                                        where=Where(file="pyproject.toml", line=line, column=column)))  # fmt: skip
+            where = Where(file="pyproject.toml", line=line, column=column)
+            # without it, nobody knows where the rest is
+            raise ProjectErrors([ConfigError(f"is no valid TOML: {text}", where=where, code="RV051")]) from None
         except OSError as error:
             problems.append(ConfigError(f"cannot be read: {error.strerror}", where=Where(file="pyproject.toml"), code="RV001"))
     for table in ("tool", "revetl"):

@@ -87,7 +87,9 @@ class _Graph:
             wanted |= self.reach(found, self.children, int(match["down"]) if match["down"] else None)
         named = method in {"fqn", "sync"} and any(node.startswith("sync.") for node in found)
         if match["down"] is None and not named:
-            wanted |= {c for node in found for c in self.children.get(node, ()) if c.startswith("sync.")}
+            # a sync's own followers are no readers: `type:person` sends no events
+            read = {node for node in found if not node.startswith("sync.")}
+            wanted |= {c for node in read for c in self.children.get(node, ()) if c.startswith("sync.")}
         return wanted
 
     def reach(self, start: set[str], edges: Mapping[str, Sequence[str]], depth: int | None) -> set[str]:

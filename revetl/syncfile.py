@@ -188,7 +188,7 @@ class SyncReader:
             self._seen.nodes[name] = node
         if uid in self._seen.uids:
             self.bad(f"uid {uid!r} already belongs to sync {self._seen.uids[uid]!r}; two streams cannot share a state",
-                     node.get("uid") or node, hint=f"uid: {secrets.token_hex(4)}", code="RV015")  # fmt: skip
+                     node.get("uid") or node, hint=f"uid: {new_uid()}", code="RV015")  # fmt: skip
         elif uid:
             self._seen.uids[uid] = name
         if self._is_person(node):
@@ -197,29 +197,31 @@ class SyncReader:
     def cross_check(self) -> None:
         """What only all files together can show."""
         events: dict[str, str] = {}
-        for sync in self.syncs.values():
-            if sync.is_person:
-                continue
-            node = self._seen.nodes[sync.name]
+        for name, node in self._seen.nodes.items():
             holder = node.get("person")
-            place = (holder.get("sync") if holder is not None else None) or holder or node
+            if name in self._seen.people or holder is None or not isinstance(holder.value, dict):
+                continue
+            owner, place = self._inner(holder, "sync") or "people", holder.get("sync") or holder
+            if owner not in self._seen.people:
+                self.bad(f"sync {name!r} waits for the people of a sync: {owner!r} is no person sync"
+                         f"{near(owner, self._seen.people)}", place, code="RV016",
+                         hint="person: {id: customer_id, sync: the name of a person sync}")  # fmt: skip
+            sync = self.syncs.get(name)
+            if sync is None:
+                continue
             self._owner(sync, place)
-            first = events.setdefault(sync.event, sync.name)
-            if first != sync.name:
-                self.bad(f"syncs {first!r} and {sync.name!r} both send {sync.event!r}; one sync sends an event",
+            first = events.setdefault(sync.event, name)
+            if first != name:
+                self.bad(f"syncs {first!r} and {name!r} both send {sync.event!r}; one sync sends an event",
                          node.get("event") or node, code="RV018")  # fmt: skip
 
     def _owner(self, sync: Sync, place: Node) -> None:
         """The person sync that an event sync waits for."""
         owner = self.syncs.get(sync.person_sync)
-        if sync.person_sync not in self._seen.people:
-            said = f"{sync.person_sync!r} is no person sync{near(sync.person_sync, self._seen.people)}"
-            self.bad(f"sync {sync.name!r} waits for the people of a sync: {said}", place, code="RV016",
-                     hint=f"person: {{{sync.identifier}: {sync.person}, sync: NAME}}")  # fmt: skip
-        elif owner is not None and owner.identifier is not sync.identifier:
+        if owner is not None and owner.identifier is not sync.identifier:
             self.bad(f"sync {sync.name!r} names people by {sync.identifier}, and sync {owner.name!r} by "
                      f"{owner.identifier}: events would go to other people", place, code="RV017")  # fmt: skip
-        elif owner is not None and sync.enabled and not owner.enabled:
+        if owner is not None and sync.enabled and not owner.enabled:
             self.bad(f"sync {sync.name!r} waits for the people of {owner.name!r}, which is not enabled", place, code="RV016",
                      hint="enable that one, or disable this one as well")  # fmt: skip
 
@@ -269,7 +271,7 @@ class SyncReader:
         if not UID.fullmatch(uid):
             said = "`uid` has 6 to 32 small letters and digits" if uid else (
                 "a sync needs a `uid`, which keeps its state through renames")  # fmt: skip
-            self.bad(said, node.get("uid") or node, hint=f"add this line: uid: {secrets.token_hex(4)}", code="RV019")
+            self.bad(said, node.get("uid") or node, hint=f"add this line: uid: {new_uid()}", code="RV019")
         model = self._model(node, need("model"))
         person = self._is_person(node)
         self._wrong_kind(node, person=person)
@@ -342,7 +344,8 @@ class SyncReader:
         if found is None:
             self._missing(node, name, f"a sync of this type needs {name!r}", hint=f"{name}: {{id: customer_id}}")
             return None, ""
-        if len(self._keys(found, table, f"`{name}`")) < len(found.value or ()):
+        right = self._keys(found, table, f"`{name}`")
+        if not isinstance(found.value, dict) or len(right) < len(found.value):
             return None, ""
         kinds = [kind for kind in IdentifierKind if found.get(kind.value) is not None]
         if len(kinds) != 1:
@@ -385,7 +388,9 @@ class SyncReader:
             self.bad(f"an event's name has at most {MAX_EVENT_BYTES} bytes", place, code="RV036")
 
     def _anonymous(self, node: Node, column: str) -> None:
-        wanted = node.get("no_person")
+        wanted, holder = node.get("no_person"), node.get("person")
+        if holder is not None and not isinstance(holder.value, dict):
+            return
         if wanted is not None and wanted.value == NoPerson.ANONYMOUS and not column:
             self.bad("`no_person: anonymous` needs the column of an anonymous id", wanted, code="RV013",
                      hint="person: {..., anonymous_id: anonymous_id}")  # fmt: skip
@@ -626,6 +631,11 @@ def _mismatch(node: Node, rule: Mapping[str, Any]) -> str:
     if "items" in rule:
         return next((problem for item in node.value if (problem := _mismatch(item, rule["items"]))), "")
     return ""
+
+
+def new_uid() -> str:
+    """A uid that nobody has. It begins with a letter, as YAML reads `12345678` and `1e234567` as numbers."""
+    return secrets.choice("abcdef") + secrets.token_hex(4)[1:]
 
 
 def near(name: str, known: Collection[str]) -> str:

@@ -94,7 +94,8 @@ def _read(path: Path, name: str, problems: list[ConfigError]) -> Node | None:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         place = Where(file=name, line=mark.line + 1, column=mark.column + 1) if mark else Where(file=name)
-        problem = getattr(error, "problem", None) or type(error).__name__
+        # what follows is the file's own text, which may be a password without quotes
+        problem = re.sub(r"(alias|handle) .*", r"\1", getattr(error, "problem", None) or type(error).__name__)
         raise ConfigError(f"is no valid YAML: {problem}", where=place, code="RV003") from None
     except (RecursionError, UnicodeDecodeError):
         raise ConfigError("is no valid YAML", where=Where(file=name), code="RV003") from None
@@ -115,8 +116,8 @@ def _bounded(data: bytes, name: str) -> None:
         elif isinstance(event, yaml.AliasEvent):
             aliases += 1
         place = Where(file=name, line=event.start_mark.line + 1, column=event.start_mark.column + 1)
-        if tag := getattr(event, "tag", None):
-            raise ConfigError(f"the tag {tag!r} has no meaning here", where=place, code="RV003")
+        if getattr(event, "tag", None):  # not shown: `password: !x` is one
+            raise ConfigError("a tag (`!…`) has no meaning here; put a text in quotes", where=place, code="RV003")
         if depth > MAX_DEPTH or aliases > MAX_ALIASES:
             raise ConfigError(
                 f"is nested deeper than {MAX_DEPTH} levels or has more than {MAX_ALIASES} aliases",

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from revetl.customerio import MAX_REPLY_BYTES, TrackSender, batch_of, judge
+from revetl.customerio import MAX_REPLY_BYTES, TrackSender, _Wire, batch_of, judge
 from revetl.destination import Action, Operation, Outcome, Reply, Verdict
 from revetl.errors import ConfigError, CredentialsRefused, DestinationDown
 from tests.faults.server import Answer, FaultServer, http, say
@@ -535,6 +535,10 @@ def test_the_workspace_is_what_the_region_call_says() -> None:
         found = workspace(server)
 
     assert (found.environment_id, found.region, found.url) == (77, "us", "https://track.customer.io")
+    with FaultServer([say(200, REGION)]) as again:
+        made = sender(again)
+        assert made.workspace_id() == "77"
+        made.close()
     assert server.seen[0].line == "GET /api/v1/accounts/region HTTP/1.1"
 
 
@@ -575,3 +579,46 @@ def test_a_workspace_of_the_other_region_is_refused_with_the_line_to_write(
 
     assert "region: eu" in raised.value.hint
     assert server.seen[0].headers["host"] == "track.customer.io"
+
+
+# --- a deadline that passes at an odd moment ----------------------------------------------------------------------
+
+
+def test_what_connects_only_after_the_deadline_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver cannot be interrupted; when it answers too late, the request must not start any more."""
+    real = socket.getaddrinfo
+
+    def slowly(*rest: Any, **more: Any) -> Any:
+        threading.Event().wait(0.5)
+        return real(*rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    with FaultServer() as server:
+        reply = ask(server, deadline_s=0.2)
+
+    assert (reply.status, reply.sent, reply.error) == (0, False, "Deadline")
+    assert not server.seen
+    assert verdict(reply).outcome is Outcome.NOT_SENT
+
+
+def test_a_watch_that_comes_too_late_does_not_hit_the_next_exchange() -> None:
+    wire = _Wire()
+    first = wire.begin()
+    wire.end()
+    wire.cut(first)
+    second = wire.begin()
+    wire.cut(first)
+    assert wire.was_cut is False
+
+    wire.sending()
+    wire.cut(second)
+    assert (wire.sent, wire.was_cut) == (True, True)
+
+
+def test_on_a_kept_connection_too_nothing_starts_after_the_deadline() -> None:
+    wire = _Wire()
+    wire.cut(wire.begin())
+
+    with pytest.raises(TimeoutError):
+        wire.sending()
+    assert wire.sent is False

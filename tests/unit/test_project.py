@@ -13,6 +13,7 @@ import pytest
 from revetl.contracts import FieldType, IdentifierKind, Initial, SyncType
 from revetl.errors import ConfigError, ProjectErrors
 from revetl.project import CODES, find_root, load
+from revetl.syncfile import new_uid
 from tests.unit.project_files import ORDERS, PEOPLE, PROFILES, problems, said, shop, write
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -313,13 +314,13 @@ def test_one_mistake_is_said_once(tmp_path: Path) -> None:
         ({"profiles.yml": PROFILES.replace("shop:", "shpo:", 1)},
          "profiles.yml:1:1: there is no profile 'shop'; did you mean 'shpo'? [RV021]"),
         ({"syncs/orders.yml": ORDERS.replace("sync: people", "sync: peopel")},
-         "syncs/orders.yml:8:36: sync 'orders' waits for the people of a sync: 'peopel' is no person sync; did you mean "
+         "syncs/orders.yml:8:37: sync 'orders' waits for the people of a sync: 'peopel' is no person sync; did you mean "
          "'people'? [RV016]"),
         ({"syncs/orders.yml": ORDERS.replace("{id: customer_id, sync", "{email: customer_id, sync")},
-         "syncs/orders.yml:8:39: sync 'orders' names people by email, and sync 'people' by id: events would go to other "
+         "syncs/orders.yml:8:40: sync 'orders' names people by email, and sync 'people' by id: events would go to other "
          "people [RV017]"),
         ({"syncs/people.yml": PEOPLE + "    enabled: false\n"},
-         "syncs/orders.yml:8:36: sync 'orders' waits for the people of 'people', which is not enabled [RV016]"),
+         "syncs/orders.yml:8:37: sync 'orders' waits for the people of 'people', which is not enabled [RV016]"),
         ({"syncs/orders2.yml": ORDERS.replace("name: orders", "name: more").replace("orders01", "orders02")},
          "syncs/orders2.yml:7:12: syncs 'orders' and 'more' both send 'Order Completed'; one sync sends an event [RV018]"),
         ({"syncs/orders2.yml": ORDERS.replace("orders01", "orders02").replace("Order Completed", "Other")},
@@ -347,6 +348,7 @@ def test_the_uid_to_paste_is_a_uid(tmp_path: Path) -> None:
     (found,) = problems(shop, tmp_path, {"syncs/people.yml": PEOPLE.replace("    uid: people01\n", "")})
     assert found.code == "RV019"
     uid = found.hint.partition("uid: ")[2]
+    assert all(re.fullmatch(r"[a-f][0-9a-f]{7}", new_uid()) for _ in range(500))  # `12345678` would be a number
     assert problems(shop, tmp_path, {"syncs/people.yml": PEOPLE.replace("people01", uid)}) == []
 
 
