@@ -1,23 +1,37 @@
--- One row a person: what journeys segment by.
-with accounts as (
+-- One row a person: what journeys segment by. Amounts are in the currency of the person's country.
+with profiles as (
     select
         identities.person_id,
-        identities.email,
         customers.first_name,
         customers.country,
         customers.created_at,
-        customers.sms_consent,
-        customers.email_consent
+        row_number() over (partition by identities.person_id order by customers.created_at, customers.customer_id) as place,
+        -- who said no on any of their accounts has said no
+        bool_and(customers.sms_consent) over (partition by identities.person_id) as sms_consent,
+        bool_and(customers.email_consent) over (partition by identities.person_id) as email_consent
     from {{ ref('identities') }} as identities
     inner join {{ source('raw', 'customers') }} as customers
         on identities.customer_id = customers.customer_id
-    where identities.kind = 'account' and identities.person_id = identities.customer_id
+),
 
-    union all
-
-    select person_id, email, null, null, null, null, null
+persons as (
+    select person_id, max(email) as email
     from {{ ref('identities') }}
-    where kind = 'guest'
+    group by person_id
+),
+
+-- the oldest account speaks for the person; guests have none
+accounts as (
+    select
+        persons.person_id,
+        persons.email,
+        profiles.first_name,
+        profiles.country,
+        profiles.created_at,
+        profiles.sms_consent,
+        profiles.email_consent
+    from persons
+    left join profiles on persons.person_id = profiles.person_id and profiles.place = 1
 ),
 
 order_facts as (
@@ -58,10 +72,13 @@ select
     accounts.email,
     accounts.first_name,
     accounts.country,
-    accounts.created_at,
+    -- who was a guest first begins with the first order; without a date Customer.io would take the request's time
+    least(accounts.created_at, order_facts.first_order_at) as created_at,
     coalesce(order_facts.orders_count, 0) as orders_count,
     cast(coalesce(order_facts.gross_value, 0) - coalesce(refund_facts.refunded_amount, 0) as decimal(14, 2)) as lifetime_value,
     cast(coalesce(refund_facts.refunded_amount, 0) as decimal(14, 2)) as refunded_amount,
+    -- before refunds; null, and so not sent, where there is no order
+    cast(order_facts.gross_value / nullif(order_facts.orders_count, 0) as decimal(14, 2)) as average_order_value,
     order_facts.first_order_at,
     order_facts.last_order_at,
     spending.category as preferred_category,

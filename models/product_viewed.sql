@@ -1,3 +1,4 @@
+-- Views of visitors without an account have no person, and are counted as skipped.
 select
     views.view_id,
     identities.person_id,
@@ -7,5 +8,5 @@ select
     views.category,
     views.price
 from {{ source('raw', 'product_views') }} as views
-inner join {{ ref('identities') }} as identities
+left join {{ ref('identities') }} as identities
     on views.customer_id = identities.customer_id and identities.kind = 'account'

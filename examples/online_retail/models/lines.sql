@@ -18,8 +18,9 @@ select
         -- a negative quantity outside a cancellation is a stock write-off at price 0, not money back
         else 'order'
     end as kind,
+    -- products begin with five digits, but for these two; the rest is postage, discounts, fees, vouchers, corrections
     case
-        when regexp_matches(upper(trim("StockCode")), '^([0-9]{5}|DCGS)') then 'product'
+        when regexp_matches(upper(trim("StockCode")), '^([0-9]{5}|DCGS|PADS)') then 'product'
         when upper(trim("StockCode")) in ('POST', 'DOT', 'C2') then 'shipping'
         when upper(trim("StockCode")) = 'D' then 'discount'
         else 'other'

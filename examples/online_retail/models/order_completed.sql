@@ -1,7 +1,8 @@
 -- One row an order: the canonical purchase.
--- Lines of one product at one price are one item (exact duplicate lines are real scans and add up). Fees and
--- postage are amounts, not items. The longest invoice has 1,114 lines and would be over 32 kB as one event, so an
--- event lists the 200 largest items and says how many there were.
+-- Lines of one product at one price are one item; exact duplicate lines count each time, as they do in the shop's
+-- own totals. Fees and postage are amounts, not items: value = subtotal + shipping - discount + other, exactly.
+-- The longest invoice has 1,114 lines and would be over 32 kB as one event, so an event lists the 200 largest items (at
+-- most 120 bytes each, so 24 kB) and says how many there were.
 with orders as (
     select
         invoice as order_id,

@@ -1,13 +1,14 @@
 -- One row a cancellation. It names no order: it is linked to the latest earlier order in which the same customer
 -- bought the same product in at least that quantity; where lines point to several, the one of the largest amount wins.
--- Where none exists, order_id stays empty, and `linked` says so.
+-- Where none exists, order_id stays empty, and `unlinked_because` says why.
 with refunds as (
     select
         invoice as refund_id,
         max(customer_id) as customer_id,
         min(invoiced_at) as refunded_at,
         -sum(amount) as value,
-        count(*) as lines_count
+        count(*) as lines_count,
+        count(*) filter (where line_kind = 'product') as products_count
     from {{ ref('lines') }}
     where kind = 'refund'
     group by invoice
@@ -46,6 +47,11 @@ select
     refunds.*,
     'GBP' as currency,
     links.order_id,
-    links.order_id is not null as linked
+    links.order_id is not null as linked,
+    case
+        when links.order_id is not null then null
+        when refunds.products_count = 0 then 'no product'
+        else 'no earlier purchase'
+    end as unlinked_because
 from refunds
 left join links on refunds.refund_id = links.refund_id and links.place = 1

@@ -1,4 +1,5 @@
--- Carts of known people, with what is in them. Both cart events are made of it.
+-- Carts with what is in them, and whose they are: nobody's where the visitor had no account. Both cart events are
+-- made of it.
 with lines as (
     select
         cart_id,
@@ -12,7 +13,6 @@ select
     carts.cart_id,
     identities.person_id,
     carts.created_at,
-    carts.checkout_at,
     carts.currency,
     lines.value,
     lines.items

@@ -1,3 +1,10 @@
-select cart_id, person_id, checkout_at, currency, value, items
-from {{ ref('carts') }}
-where checkout_at is not null
+select
+    checkouts.checkout_id,
+    checkouts.started_at,
+    carts.cart_id,
+    carts.person_id,
+    carts.currency,
+    carts.value,
+    carts.items
+from {{ source('raw', 'checkouts') }} as checkouts
+inner join {{ ref('carts') }} as carts on checkouts.cart_id = carts.cart_id

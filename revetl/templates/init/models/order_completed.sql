@@ -1,4 +1,5 @@
--- The one canonical purchase event: one row an order, with raw amounts beside the total.
+-- The one canonical purchase event: one row an order, with raw amounts beside the total. An order whose lines are not
+-- there yet is refused by its contract, and sent once they are.
 with lines as (
     select order_id, {{ items('sku', 'name', 'quantity', 'price', 'line') }} as items
     from {{ source('raw', 'order_items') }}
@@ -18,4 +19,4 @@ select
     orders.total as value,
     lines.items
 from {{ ref('orders') }} as orders
-inner join lines on orders.order_id = lines.order_id
+left join lines on orders.order_id = lines.order_id

@@ -6,6 +6,7 @@ select
     refunds.refunded_at,
     refunds.amount as value,
     orders.currency,
+    orders.total as order_value,
     refunds.amount >= orders.total as full_refund,
     refunds.reason
 from {{ source('raw', 'refunds') }} as refunds

@@ -4,11 +4,6 @@ select
     coalesce(accounts.person_id, guests.person_id) as person_id
 from {{ source('raw', 'orders') }} as orders
 left join {{ ref('identities') }} as accounts
-    on orders.customer_id = accounts.customer_id and accounts.kind = 'account'
-left join (
-    select email, min(person_id) as person_id
-    from {{ ref('identities') }}
-    where email is not null
-    group by email
-) as guests
-    on orders.customer_id is null and {{ normalize_email('orders.guest_email') }} = guests.email
+    on accounts.kind = 'account' and orders.customer_id = accounts.customer_id
+left join {{ ref('identities') }} as guests
+    on guests.kind = 'guest' and orders.customer_id is null and {{ normalize_email('orders.guest_email') }} = guests.email
