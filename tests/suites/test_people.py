@@ -234,7 +234,9 @@ def test_every_type_of_the_contract_arrives_on_people_and_on_events(world: World
         attribute("l", "array"), attribute("j", "object"),
     )  # fmt: skip
     people = people_sync(name="wide_people", uid="wide0001", model="wide", fields=fields)
-    events = orders_sync(name="wide_events", uid="wide0002", model="wide", key="id", event="Wide", occurred_at="now", fields=fields)
+    events = orders_sync(
+        name="wide_events", uid="wide0002", model="wide", key="id", event="Wide", occurred_at="now", fields=fields
+    )
     world.syncs = [people_sync(), people, events]
 
     result = world.run(backfill=True)

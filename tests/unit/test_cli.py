@@ -228,27 +228,6 @@ def test_init_in_a_project_that_does_not_fit(
     assert (tmp_path / "profiles.yml").read_text().startswith("other:")
 
 
-def test_the_template_is_the_project_of_this_repository() -> None:
-    """One set of models and syncs: what `make demo` shows is what `revetl init` writes."""
-    root = Path(__file__).resolve().parents[2]
-    template = root / "revetl" / "templates" / "init"
-    mine = {
-        path.relative_to(template)
-        for folder in ("models", "macros", "syncs")
-        for path in (template / folder).rglob("*.*")
-    }
-    assert mine == {
-        path.relative_to(root)
-        for folder in ("models", "macros", "syncs")
-        for path in (root / folder).rglob("*.*")
-    }
-    for path in [*mine, Path("profiles.yml")]:
-        assert (template / path).read_text() == (root / path).read_text(), path
-
-
-# --- looking ---------------------------------------------------------------------------------------------------
-
-
 def test_ls_in_its_forms(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ls", "--output", "path", "-s", "tag:nightly"]) == 0
     assert capsys.readouterr().out == "syncs/shop.yml\n"
