@@ -175,19 +175,24 @@ def advance(
 
 def _changes(db: Any, shop: _Shop, at: datetime) -> tuple[int, int]:  # noqa: ANN401 DuckDB's connection
     """Accounts and orders that are not what they were; how many rows were changed, and accounts erased."""
-    known = db.execute("SELECT customer_id, lower(trim(email)) FROM raw.customers WHERE trim(email) <> '' QUALIFY "
-                       "count(*) OVER (PARTITION BY lower(trim(email))) = 1 ORDER BY customer_id").fetchall()  # fmt: skip
+    known = db.execute(
+        "SELECT customer_id, lower(trim(email)) AS address, address IN (SELECT lower(trim(guest_email)) FROM raw.orders "
+        "WHERE guest_email <> '') FROM raw.customers WHERE trim(email) <> '' "
+        "QUALIFY count(*) OVER (PARTITION BY address) = 1 ORDER BY customer_id"
+    ).fetchall()
     erased, changed = max(1, len(known) // 1_000), max(4, len(known) // 200)
     chosen = shop.rng.sample(known, erased + changed)
-    for customer_id, email in chosen[:erased]:
+    for customer_id, email, _ in chosen[:erased]:
         for statement in ERASE:
             db.execute(statement, {"id": customer_id, "email": email} if "$email" in statement else {"id": customer_id})
-    customers = [[at, customer_id] for customer_id, _ in chosen[erased:]]
+    customers = [[at, row[0]] for row in chosen[erased:]]
     db.executemany("UPDATE raw.customers SET sms_consent = NOT sms_consent, updated_at = ? WHERE customer_id = ?", customers)
-    # somebody moves to another address, and somebody else gets the old one
-    (giver, address), (taker, _) = sorted(chosen[erased:])[:2]
-    for customer_id, email in ((giver, f"moved.{giver.lower()}@example.com"), (taker, address)):
-        db.execute("UPDATE raw.customers SET email = ? WHERE customer_id = ?", [email, customer_id])
+    # somebody moves to another address, and somebody else gets the old one (without orders that it made as a guest)
+    *givers, (taker, _, _) = sorted(chosen[erased:])
+    for giver, address in [row[:2] for row in givers if not row[2]][:1]:
+        new = f"moved.{shop.rng.getrandbits(32):08x}@example.com"
+        for customer_id, email in ((giver, new), (taker, address)):
+            db.execute("UPDATE raw.customers SET email = ? WHERE customer_id = ?", [email, customer_id])
     orders = db.execute("SELECT order_id FROM raw.orders WHERE status <> 'edited' ORDER BY order_id").fetchall()
     edited = [[at, row[0]] for row in shop.rng.sample(orders, min(len(orders), max(1, len(orders) // 1_000)))]
     if edited:
@@ -258,13 +263,17 @@ def _guest(shop: _Shop) -> _Visitor:
     """Somebody without an account: most give an address at the checkout, some of them that of an account."""
     rng, kind = shop.rng, shop.rng.random()
     email: str | None = f"guest.{rng.getrandbits(32):08x}@example.com"
+    country = "GB"
     if kind < 0.1 and (accounts := shop.rows["customers"]):  # noqa: PLR2004
-        email = (rng.choice(accounts)[1] or "").strip().upper() or None
-    elif kind < 0.2 and (before := [row[3] for row in shop.rows["orders"] if row[3]]):  # noqa: PLR2004
-        email = " " + rng.choice(before).strip().capitalize()
+        account = rng.choice(accounts)
+        email, country = (account[1] or "").strip().upper() or None, account[3]
+    elif kind < 0.2 and (before := [(row[3], row[5]) for row in shop.rows["orders"] if row[3]]):  # noqa: PLR2004
+        address, currency = rng.choice(before)
+        email = " " + address.strip().capitalize()
+        country = next(name for name, money in COUNTRIES if money == currency)
     elif kind > 0.8:  # noqa: PLR2004
         email = None
-    return _Visitor(country="GB", anonymous_id=f"A{rng.getrandbits(48):012x}", guest_email=email)
+    return _Visitor(country=country, anonymous_id=f"A{rng.getrandbits(48):012x}", guest_email=email)
 
 
 def _visit(shop: _Shop, who: _Visitor, at: datetime) -> None:
@@ -334,11 +343,11 @@ def _mess_of_accounts(shop: _Shop) -> None:
     """Several accounts of one address in other spellings, and an address that changed hands."""
     accounts = shop.rows["customers"]
     named = [row for row in accounts if row[1] and row[1].strip()]
-    for original in shop.rng.sample(named, max(2, len(named) // 80)):
+    giver, taker, *others = named
+    for original in shop.rng.sample(others, max(2, len(others) // 80)):
         _account(shop, shop.now - timedelta(days=shop.rng.uniform(0.1, 90)))
         accounts[-1][1] = original[1].strip().upper()
         accounts[-1][3] = original[3]  # one person, one country: their orders are in one currency
-    giver, taker = named[0], named[1]
     taker[1], giver[1] = giver[1], f"new.{giver[0].lower()}@example.com"
 
 

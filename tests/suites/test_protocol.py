@@ -409,9 +409,20 @@ def _truth(world: World) -> None:
     assert world.held()["events"] == {"Order Completed": world.ask("SELECT count(*) FROM orders")[0][0]}
 
 
+def test_a_kill_at_a_statement_or_a_request_is_repaired_by_one_clean_run(world: World, tmp_path: Path) -> None:
+    """A sample: every sixth boundary."""
+    assert _sweep(world, tmp_path, step=6) > 15
+
+
+@pytest.mark.soak
 def test_a_kill_at_every_statement_and_every_request_is_repaired_by_one_clean_run(
     world: World, tmp_path: Path
 ) -> None:
+    assert _sweep(world, tmp_path, step=1) > 100
+
+
+def _sweep(world: World, tmp_path: Path, *, step: int) -> int:
+    """SIGKILL before and after statements and requests, until a run gets through; the number of kills."""
     world.syncs[0] = people_sync(when_missing=WhenMissing.DELETE)
     url = world.connect().engine.url
     if "duckdb" in url.drivername:
@@ -421,7 +432,6 @@ def test_a_kill_at_every_statement_and_every_request_is_repaired_by_one_clean_ru
     box = json.dumps({k: getattr(world.box, k) for k in ("url", "site_id", "api_key", "app_api_key")})
     script = tmp_path / "killer.py"
     script.write_text(KILLER)
-    step = int(os.environ.get("REVETL_SWEEP_STEP", "4"))
     n, killed = 1, 0
     while True:
         # every round changes something of each kind: an update, a new person with an order, a vanished person
@@ -443,4 +453,4 @@ def test_a_kill_at_every_statement_and_every_request_is_repaired_by_one_clean_ru
             break
         killed += 1
         n += step
-    assert killed > 20
+    return killed

@@ -151,8 +151,8 @@ WRONG = {
     "a checkout before its cart": "SELECT 1 FROM checkouts JOIN carts USING (cart_id) WHERE started_at < created_at",
     "a row loaded before it was made": "SELECT 1 FROM orders WHERE loaded_at < ordered_at "
     "UNION ALL SELECT 1 FROM refunds WHERE loaded_at < refunded_at",
-    "two currencies of one person": "SELECT lower(trim(email)) e FROM orders JOIN customers USING (customer_id) "
-    "WHERE trim(email) <> '' GROUP BY e HAVING count(DISTINCT currency) > 1",
+    "two currencies of one address": "SELECT lower(trim(coalesce(guest_email, email))) e FROM orders "
+    "LEFT JOIN customers USING (customer_id) WHERE e <> '' GROUP BY e HAVING count(DISTINCT currency) > 1",
 }  # fmt: skip
 TIMES = {"customers": "created_at", "orders": "ordered_at", "refunds": "refunded_at", "carts": "created_at",
          "checkouts": "started_at", "product_views": "viewed_at"}  # fmt: skip
@@ -226,7 +226,8 @@ def test_an_address_changes_hands(shop: Path) -> None:
     assert len(moved) == 2
     giver, taker = sorted(moved)
     assert after[taker] == before[giver]
-    assert after[giver] == f"moved.{giver.lower()}@example.com"
+    assert after[giver].startswith("moved.")
+    assert list(after.values()).count(after[giver]) == 1
 
 
 def test_who_is_erased_leaves_no_name_behind(shop: Path) -> None:
