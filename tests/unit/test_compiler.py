@@ -197,7 +197,7 @@ def test_any_graph_without_a_circle_compiles_to_sql_that_runs(
         return (VIEW if n % 3 == 1 else "") + f"select 1{sums} as v"
 
     files = {f"models/m{n}.sql": text(n) for n in parents}
-    found = compiled(tmp_path_factory.getbasetemp(), {**files, "models/people.sql": "select v from {{ ref('m7') }}"})
+    found = compiled(tmp_path_factory.mktemp("any"), {**files, "models/people.sql": "select v from {{ ref('m7') }}"})
     values: dict[int, int] = {}
     for n in range(8):
         values[n] = 1 + sum(values[p] for p in parents[n])
@@ -314,7 +314,7 @@ def test_a_line_of_the_statement_leads_to_its_model(tmp_path: Path) -> None:
 @given(lines=st.lists(st.sampled_from(["select", "a,", "b,", "", "-- c", "from t"]), min_size=1, max_size=12).filter(any))
 def test_lines_of_plain_sql_are_exact(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
     """Without Jinja, every line leads to itself, however often its text occurs."""
-    folder = tmp_path_factory.getbasetemp()
+    folder = tmp_path_factory.mktemp("any")
     sql = "\n".join(["select 1", *lines])
     found = compiled(folder, {"models/people.sql": sql})
     for number in range(1, len(sql.rstrip().split("\n")) + 1):

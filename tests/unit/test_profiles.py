@@ -282,7 +282,7 @@ WORD = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
 def test_a_secret_in_the_file_is_an_error_that_does_not_repeat_it(
     tmp_path_factory: pytest.TempPathFactory, key: str, word: str
 ) -> None:
-    folder = tmp_path_factory.getbasetemp()
+    folder = tmp_path_factory.mktemp("any")
     for written in (f"'{word}'", f"'env_var {word}'", f"'{{{{ \"{word}\" }}}}'", f"['{word}']"):
         where = destination if key in {"site_id", "api_key", "app_api_key"} else output
         fields = {"type": "sandbox" if where is destination else "redshift", key: written}

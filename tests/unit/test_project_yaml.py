@@ -123,13 +123,13 @@ VALUES = st.recursive(
 @given(value=st.dictionaries(TEXTS, VALUES, max_size=4))
 def test_what_a_writer_writes_is_read_back(tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any]) -> None:
     """JSON is YAML 1.2."""
-    folder = tmp_path_factory.getbasetemp()
+    folder = tmp_path_factory.mktemp("any")
     assert plain(folder, json.dumps(value)) == value
 
 
 @given(text=st.text(max_size=60))
 def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    folder = tmp_path_factory.getbasetemp()
+    folder = tmp_path_factory.mktemp("any")
     try:
         found = parsed(folder, text.encode("utf-8", "surrogatepass"))
     except ConfigError as problem:
