@@ -422,17 +422,19 @@ def event_changes(  # noqa: PLR0913 each is one part of the question
                       sa.literal("drift")))  # fmt: skip
         cases.append((matched, sa.literal("same")))
     cases.append((_blank(m.c._key), sa.literal("bad_key")))
-    if options.baseline:
-        cases.append((sa.true(), sa.literal("event")))
-    if known.has_state:
-        cases.append((sa.and_(o.c._outcome == "unknown", o.c._first_at < options.now_s * 1000 - UNKNOWN_HORIZON_MS),
-                      sa.literal("held")))  # fmt: skip
-        cases.append((o.c._outcome == "held", sa.literal("held_before")))
     nobody = {NoPerson.SKIP: "skipped", NoPerson.HOLD: "waiting", NoPerson.ANONYMOUS: "skipped"}[sync.no_person]
     anonymous_ok = sync.no_person is NoPerson.ANONYMOUS
     without: Any = m.c._person.is_(None)
     if anonymous_ok:
         without = sa.and_(without, m.c._anonymous.is_(None))
+    if options.baseline:
+        # an event of nobody was never anybody's: it is sent once it has a person (a refund before its order)
+        cases.append((without, sa.literal(nobody)))
+        cases.append((sa.true(), sa.literal("event")))
+    if known.has_state:
+        cases.append((sa.and_(o.c._outcome == "unknown", o.c._first_at < options.now_s * 1000 - UNKNOWN_HORIZON_MS),
+                      sa.literal("held")))  # fmt: skip
+        cases.append((o.c._outcome == "held", sa.literal("held_before")))
     cases.append((without, sa.literal(nobody)))
     known_person: Any = sa.true()
     if people is not None:

@@ -73,6 +73,19 @@ def test_a_baseline_sends_only_what_comes_later(world: World) -> None:
     assert sent(world) == 1
 
 
+def test_a_baseline_does_not_swallow_an_event_that_has_no_person_yet(world: World) -> None:
+    """A refund that arrives before its order has nobody; with the order it becomes somebody's, and is sent."""
+    world.syncs = [people_sync(), orders_sync(initial=Initial.BASELINE)]
+    world.order("early", None, 1, 5)
+    first = world.run()
+    assert (first.syncs[1].acknowledged, first.syncs[1].counts.skipped) == (2, 1)
+
+    world.sql("UPDATE orders SET person = 'a' WHERE order_id = 'early'")
+    world.run()
+
+    assert sent(world) == 1
+
+
 def test_an_event_that_can_no_longer_trigger_a_campaign_is_held_until_it_is_confirmed(world: World) -> None:
     world.run(backfill=True)
     world.order("late", "a", 72.1, 5)
