@@ -248,7 +248,8 @@ def explained(name: str, counts: Counts, *, refused: int, baseline: bool, ran: b
             (f"{plural(counts.drifted, 'event')} changed after being sent: an event is never sent twice", "")
         )
     if counts.gone:
-        out.append((f"{plural(counts.gone, 'row')} left the model and stay in Customer.io", ""))
+        stays = "stays" if counts.gone == 1 else "stay"
+        out.append((f"{plural(counts.gone, 'row')} left the model and {stays} in Customer.io", ""))
     if counts.fresh:
         out.append((f"{plural(counts.fresh, 'update')} only because of a new attribute", ""))
     if refused and not ran:
