@@ -444,8 +444,14 @@ class Authority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
         )  # fmt: skip
+        # Python 3.13 checks certificates strictly (RFC 5280): an authority says that it signs, and a name that stands
+        # in the alternative names only is critical there
+        names = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+                 "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")  # fmt: skip
+        use = "key_cert_sign" if alt is None else "digital_signature"
+        builder = builder.add_extension(x509.KeyUsage(**{name: name == use for name in names}), critical=True)
         if alt is not None:
-            builder = builder.add_extension(x509.SubjectAlternativeName([alt]), critical=False)
+            builder = builder.add_extension(x509.SubjectAlternativeName([alt]), critical=True)
         return builder.sign(self.key, hashes.SHA256())
 
     def server(self, alt: x509.GeneralName, *, days: tuple[int, int] = (-1, 1)) -> ssl.SSLContext:
