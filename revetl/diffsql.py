@@ -45,7 +45,7 @@ FUTURE_SLACK_S = 300  # fact sheet section 10, question 11
 UNKNOWN_HORIZON_MS = 20 * 3600 * 1000  # reliability: an id is trusted to be remembered this long
 REFUSED_RETRY_MS = 24 * 3600 * 1000
 
-SEND_FIRST = ("create", "update", "redrive", "clear", "event")
+SEND_FIRST = ("create", "update", "redrive", "event")
 SEND_LAST = ("delete", "suppress")
 
 

@@ -87,7 +87,7 @@ class Counts:
 def read_counts(shape: Shape, rows: Sequence[tuple[Any, ...]], state_rows: int) -> Counts:  # noqa: C901 one row kind a line
     """Counts from the rows of `diffsql.summary`."""
     n = dict.fromkeys(
-        ("create", "update", "redrive", "clear", "event", "delete", "suppress", "same", "gone", "drift", "skipped",
+        ("create", "update", "redrive", "event", "delete", "suppress", "same", "gone", "drift", "skipped",
          "waiting", "late", "future", "held", "held_before", "refused", "refused_update", "bad_key", "stray"), 0
     )  # fmt: skip
     first = last = fresh = untriggering = duplicates = 0
