@@ -4,9 +4,7 @@
 sending, and one summary row for each kind of row that needs no sending (`_key` is NULL there and `_n` counts).
 `run` freezes it with CREATE TABLE AS; `diff` aggregates it in a read-only session: both see the same plan.
 
-The model is read once and nothing is staged: measured on 1,000,000 x 12 columns without a change, this costs
-0.28 CPU s in DuckDB against 0.35 for the bare per-column join and 0.58 for a staged copy and a join
-(`docs/adr/0003-one-statement-plan.md`).
+The model is read once and nothing is staged; why, and what was measured: `docs/adr/0003-one-statement-plan.md`.
 
 Columns of the SELECT, in order: `_seq`, `_op`, `_key`, `_n` (rows of the model with this key), then for people
 `_m0`... (masks of changed fields, 62 bits each), `_fresh` (only new attributes changed), and for events
