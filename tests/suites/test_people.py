@@ -51,6 +51,17 @@ def test_a_null_leaves_the_value_alone_and_is_no_change(world: World) -> None:
     assert world.run("people").requests == 0, "the state kept the old value, so its return is no change either"
 
 
+def test_a_null_beside_a_change_keeps_what_the_state_knows(world: World) -> None:
+    """The row is sent for another attribute: what was acknowledged of the null one is still true afterwards."""
+    world.run("people")
+    world.sql("UPDATE people SET plan = NULL, spent = 20 WHERE id = 'b'")
+    assert world.run("people").syncs[0].counts.changed == {"email": 0, "plan": 0, "spent": 1}
+    assert world.person("b") == {"email": "bob@example.com", "plan": "pro", "spent": "20"}
+
+    world.sql("UPDATE people SET plan = 'pro' WHERE id = 'b'")
+    assert world.run("people").requests == 0
+
+
 def test_a_null_clears_the_value_where_the_contract_says_so(world: World) -> None:
     fields = (attribute("email"), attribute("plan", on_null=OnNull.CLEAR), attribute("spent", "number"))
     world.syncs = [people_sync(fields=fields)]
