@@ -55,6 +55,13 @@ _PLAIN = re.compile(
 )  # fmt: skip
 
 
+Probe = Callable[[str, str], None]
+
+
+def _no_probe(_when: str, _what: str) -> None:
+    """Outside of tests nobody watches the socket."""
+
+
 def pack(operations: Sequence[Operation], *, max_operations: int, max_bytes: int) -> Iterator[Batch]:
     """Operations as requests, in order, made one by one; each body is at most `max_bytes` exact UTF-8 bytes.
 
@@ -288,6 +295,8 @@ class TrackSender:
         ca_file: for a sandbox with a certificate of its own.
         concurrency: how many idle connections are kept; a thread more than that gets one for the while.
         version: for the User-Agent.
+        probe: called with ("before"|"after", "connect"|"write"|"read"|"body") at each step of a socket, in the
+            thread that sends; tests crash there.
 
     Raises:
         ConfigError: the region is unknown, `base_url` is not on loopback, or `ca_file` does not exist.
@@ -295,7 +304,7 @@ class TrackSender:
 
     def __init__(  # noqa: PLR0913 each is a plain fact of the destination
         self, *, site_id: str, api_key: str, region: str = "us", base_url: str = "", ca_file: str = "",
-        concurrency: int = 4, version: str = "0",
+        concurrency: int = 4, version: str = "0", probe: Probe = _no_probe,
     ) -> None:  # fmt: skip
         if base_url:
             _loopback_only(base_url)
@@ -308,6 +317,7 @@ class TrackSender:
         self._region = region
         self._ca_file = ca_file
         self._agent = f"revetl/{version}"
+        self._probe = probe
         self._free: list[_Line] = []
         self._busy: set[_Line] = set()
         self._closed = False
@@ -380,7 +390,7 @@ class TrackSender:
         with self._lock:
             if self._closed:
                 return Reply(status=0, sent=False, complete=False, error="Closed")
-            line = self._free.pop() if self._free else _Line(self._client(), self._ca_file, self._agent)
+            line = self._free.pop() if self._free else _Line(self._client(), self._ca_file, self._agent, self._probe)
             self._busy.add(line)
         try:
             return line.exchange(method, self._base + path, body, deadline_s)
@@ -425,9 +435,10 @@ def _loopback_only(url: str) -> None:
 class _Line:
     """One client with one connection, whose socket can be shut when the deadline passes."""
 
-    def __init__(self, client: CustomerIO, ca_file: str, agent: str) -> None:
+    def __init__(self, client: CustomerIO, ca_file: str, agent: str, probe: Probe) -> None:
         self._client = client
-        self._wire = _Wire()
+        self._probe = probe
+        self._wire = _Wire(probe)
         # as bytes: requests would write text as Latin-1, and fail for anything else
         self._auth = (str(client.site_id).encode(), str(client.api_key).encode())
         session: requests.Session = client.http
@@ -464,7 +475,9 @@ class _Line:
             ) as answer:  # fmt: skip
                 status = answer.status_code
                 retry_after, location = _retry_after(answer.headers), answer.headers.get("Location", "")
+                self._probe("before", "body")
                 got, whole = _read(answer.raw)
+                self._probe("after", "body")
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             # texts of these errors may repeat the payload: only the class is kept
             failure = _name_of(error)
@@ -521,7 +534,8 @@ class _Wire:
     answer is read that ends with the connection.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, probe: Probe = _no_probe) -> None:
+        self.probe = probe
         self.sent = False
         self.was_cut = False
         self._lock = threading.Lock()
@@ -599,7 +613,9 @@ class _Adapter(HTTPAdapter):
 def _watched(pool: Any, connection: Any, wire: _Wire) -> Callable[..., Any]:  # noqa: ANN401 urllib3's classes
     class Connection(connection):  # type: ignore[misc]  # a class made for one wire
         def _new_conn(self) -> socket.socket:
+            wire.probe("before", "connect")
             sock: socket.socket = super()._new_conn()
+            wire.probe("after", "connect")
             try:
                 wire.opened(self, sock)
             except OSError:
@@ -611,7 +627,15 @@ def _watched(pool: Any, connection: Any, wire: _Wire) -> Callable[..., Any]:  # 
             if self.sock is None:
                 self.connect()
             wire.sending()
+            wire.probe("before", "write")
             super().send(data)
+            wire.probe("after", "write")
+
+        def getresponse(self) -> Any:  # noqa: ANN401 http.client's answer
+            wire.probe("before", "read")
+            answer = super().getresponse()
+            wire.probe("after", "read")
+            return answer
 
     class Pool(pool):  # type: ignore[misc]  # a class made for one wire
         ConnectionCls = Connection

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.bars import Bar, Figure, append
 
 # the machine may be busy, so an example's time says nothing
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -16,6 +19,7 @@ settings.register_profile("soak", settings.get_profile("default"), max_examples=
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
 
+PASSED = pytest.StashKey[bool]()
 OURS = ("REVETL_", "DBT_", "CIO_")
 TERMINAL = {"CI", "NO_COLOR", "FORCE_COLOR", "COLUMNS"}
 
@@ -28,6 +32,38 @@ def plain_environment() -> Iterator[None]:
             if name.startswith(OURS) or name in TERMINAL:
                 patch.delenv(name)
         yield
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where the figures of docs/reliability.md go."""
+    parser.addoption("--bars", metavar="FILE", help="append the figures of the reliability bars to FILE (JSON lines)")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember whether the test itself passed."""
+    report = yield
+    if report.when == "call":
+        item.stash[PASSED] = report.passed
+    return report
+
+
+@pytest.fixture
+def bar(request: pytest.FixtureRequest) -> Iterator[Bar]:
+    """Says the figure of a bar; kept only if the test passes."""
+    figures: list[Figure] = []
+    node = request.node.nodeid
+    soak = request.node.get_closest_marker("soak") is not None
+
+    def say(number: int, what: str, *, found: object, goal: str, of: object = "", seed: object = "") -> None:
+        figures.append(
+            Figure(bar=number, what=what, found=str(found), goal=goal, of=str(of), seed=str(seed), test=node, soak=soak)
+        )
+
+    yield say
+    path = request.config.getoption("--bars")
+    if path and request.node.stash.get(PASSED, False):
+        append(Path(path), figures)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
