@@ -88,6 +88,9 @@ class Dialect:
         any_value: one value of a group.
         digest: 32 hex digits of a text.
         now_ms: the warehouse's clock, milliseconds since 1970.
+        row_hash: a quick hash of some values as an integer; may change with the engine's version.
+        engine_version: of the engine, for what `row_hash` gives.
+        sha256: 64 hex digits of a text.
         strip_zeros: a decimal as text without trailing zeros.
         ordered_scan: whether a scan gives the rows of a table in the order in which they were written.
         index_plan: whether ranges of `_seq` need an index to be read fast.
@@ -102,6 +105,9 @@ class Dialect:
     any_value: Callable[[Any], Any]
     digest: Callable[[Any], Any]
     now_ms: Callable[[], Any]
+    row_hash: Callable[[Sequence[Any]], Any]
+    engine_version: Callable[[], Any]
+    sha256: Callable[[Any], Any]
     strip_zeros: Callable[[Any], Any]
     index_plan: bool = False
     ordered_scan: bool = False
@@ -259,6 +265,9 @@ DUCKDB = Dialect(
     any_value=sa.func.any_value,
     digest=sa.func.md5,
     now_ms=_now_ms_duckdb,
+    row_hash=lambda values: sa.func.hash(*values),
+    engine_version=sa.func.version,
+    sha256=sa.func.sha256,
     strip_zeros=lambda value: _rtrim_zeros(sa.cast(value, sa.Text)),
     ordered_scan=True,
 )
@@ -272,6 +281,9 @@ POSTGRES = Dialect(
     any_value=_any_value_postgres,
     digest=sa.func.md5,
     now_ms=_now_ms_postgres,
+    row_hash=lambda values: sa.func.hash_record_extended(sa.func.row(*values), 0),  # PostgreSQL 14+
+    engine_version=lambda: sa.func.current_setting("server_version_num"),
+    sha256=lambda text: sa.func.encode(sa.func.sha256(sa.func.convert_to(text, "UTF8")), "hex"),
     strip_zeros=lambda value: _rtrim_zeros(sa.cast(value, sa.Text)),
     index_plan=True,
 )

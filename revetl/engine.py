@@ -340,6 +340,10 @@ class Engine:
         plan = self._changes(compiled, shape, stream, known, asked, planned_people=True).cte("plan")
         counts = self._counts(compiled, shape, plan, asked, stream.state_rows)
         problems = self._problems(shape, counts, options, stream, first_run=first_run)
+        try:
+            stream.check(asked.now_s * 1000, sends=bool(counts.sendable))
+        except StateDamaged as error:
+            problems.append(error)
         count = 0 if asked.baseline else counts.sendable
         requests = -(-count // settings.max_batch_operations)
         seconds = max(requests / settings.requests_per_second, count / settings.operations_per_second)
@@ -638,6 +642,7 @@ class _Run:
             problems = engine._problems(shape, counts, self.options, stream, first_run=first_run)
             if problems:
                 raise problems[0]
+            stream.check(asked.now_s * 1000, sends=bool(counts.sendable or counts.held_new), lease=lease)
         except RevetlError:
             self._give_back(stream, lease)
             raise
@@ -652,7 +657,7 @@ class _Run:
         elif counts.sendable:
             stream.index(plan)
         if counts.held_new:
-            stream.hold_expired(plan.table)
+            stream.hold_expired(lease, plan.table)
         return job
 
     def _give_back(self, stream: Stream, lease: Lease) -> None:
@@ -689,7 +694,7 @@ class _Run:
         workspace = self.workspace.control.workspace_id
         job.stream.intend(
             job.lease, job.plan, hwm, contracts=job.contracts, key_kind=job.key_kind, workspace_id=workspace,
-            name=job.sync.name,
+            name=job.sync.name, plan_rows=job.counts.sendable,
         )  # fmt: skip
         job.sent_intent, job.hwm = True, hwm
         job.lease_until = self.clock.monotonic() + LEASE_MS / 1000

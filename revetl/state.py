@@ -17,7 +17,7 @@ the warehouse's clock. Recovery has no code of its own: settle and freeze are th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,9 +36,13 @@ from revetl.dialects import (
 )
 from revetl.diffsql import SEND_LAST, Known, Shape, row_digest
 from revetl.errors import LeaseHeld, LeaseLost, StateDamaged, WarehouseError
+from revetl.seal import Seal, measure
 from revetl.tables import SCHEMA_VERSION, StreamTables, field_column, quoted, runs_table, sync_log_table
 from revetl.warehouse import Warehouse
 
+CHECK_EVERY_MS = 24 * 3600 * 1000
+CHECK_ALWAYS_ROWS = 10_000_000
+RESET = "reset"  # in the log: a person has dropped the stream's tables by `revetl state reset`
 LEASE_MS = 180_000
 DRAIN_MS = 60_000  # assumption A2: a request is applied within 60 s of its last byte, or never
 ID_SCHEME = 1
@@ -70,6 +74,11 @@ class Control:
     workspace_id: str | None = None
     id_scheme: int = ID_SCHEME
     last_success_at: int = 0
+    plan_rows: int | None = 0
+    ack_rows: int | None = 0
+    state_seal: str | None = None
+    open_seal: str | None = None
+    verified_at: int = 0
 
     def known_contracts(self) -> dict[int, dict[str, str]]:
         """Number → field → digest, for every contract under which rows were ever kept."""
@@ -118,6 +127,15 @@ class PlanTable:
 
 
 Catalog = Mapping[str, Mapping[str, Column]]
+
+
+def damaged(name: str, problem: str) -> StateDamaged:
+    """The error for a state that was changed from outside."""
+    return StateDamaged(
+        f"the state of {name!r} was changed from outside: {problem}; nothing was sent",
+        hint="restore it from a backup of the warehouse; or see what can be saved, and how: "
+        f"revetl state repair --select {name}",
+    )
 
 
 def merged(ranges: Iterable[Range]) -> list[Range]:
@@ -195,6 +213,8 @@ class Stream:
         self.state_rows = 0
         self.open_rows = 0
         self._empty = False
+        self._seal: Seal | None = None
+        self._logged = 0
 
     @property
     def dialect(self) -> Dialect:
@@ -215,30 +235,31 @@ class Stream:
             StateDamaged: tables are missing, or the schema is newer than this revetl.
         """
         if not self.exists:
-            if self.tables.state.name in self.catalog:
-                raise StateDamaged(
-                    f"{self.tables.state.fullname} exists but its control table {self.tables.ctl.name} does not",
-                    hint="restore the control table, or `revetl state reset` to start over with a plan",
-                )
+            self._check_absent()
             self.control = Control()
             return self.control
-        has_state = self.tables.state.name in self.catalog
-        has_open = self.tables.open.name in self.catalog
+        kept = (self.tables.state, self.tables.open, self.tables.ack)
+        have = self.catalog[self.tables.ctl.name]
+        columns = [column for column in self.tables.ctl.columns if column.name in have]
         counts: list[Any] = [
-            sa.select(sa.func.count()).select_from(self.tables.state).scalar_subquery() if has_state else sa.literal(-1),
-            sa.select(sa.func.count()).select_from(self.tables.open).scalar_subquery() if has_open else sa.literal(-1),
-        ]
-        rows = self.warehouse.fetch(sa.select(self.tables.ctl, *counts))
+            sa.select(sa.func.count()).select_from(table).scalar_subquery()
+            if table.name in self.catalog else sa.literal(-1)
+            for table in kept
+        ]  # fmt: skip
+        rows = self.warehouse.fetch(
+            sa.select(*columns, *counts, self._last_logged_fence()).select_from(self.tables.ctl)
+        )
         if len(rows) != 1:
-            raise StateDamaged(
-                f"{self.tables.ctl.fullname} holds {len(rows)} rows; there must be exactly one",
-                hint="restore it from a backup, or `revetl state reset` to start over with a plan",
+            raise damaged(
+                self.tables.uid, f"{self.tables.ctl.fullname} holds {len(rows)} rows; there must be exactly one"
             )
-        *values, self.state_rows, self.open_rows = rows[0]
+        *values, self.state_rows, self.open_rows, ack_rows, logged = rows[0]
         self._empty = self.state_rows == 0
-        names = [column.name for column in self.tables.ctl.columns]
-        nullable = {"owner", "key_kind", "contracts", "workspace_id"}
-        facts: dict[str, Any] = {n: v if n in nullable or v is not None else 0 for n, v in zip(names, values, strict=True)}
+        nullable = {"owner", "key_kind", "contracts", "workspace_id", "state_seal", "open_seal", "plan_rows", "ack_rows"}
+        facts: dict[str, Any] = {
+            column.name: value if column.name in nullable or value is not None else 0
+            for column, value in zip(columns, values, strict=True)
+        }
         self.control = Control(**facts)
         if self.control.schema_version > SCHEMA_VERSION:
             raise StateDamaged(
@@ -246,24 +267,89 @@ class Stream:
                 f"(schema {self.control.schema_version}, this one knows {SCHEMA_VERSION})",
                 hint="upgrade revetl here as well: pip install -U revetl",
             )
-        self._check_damage(has_state=has_state, has_open=has_open)
+        self._logged = int(logged or 0)
+        if self.tables.uid != "ws" and (problem := self._damage(kept, ack_rows)):
+            raise damaged(self.control.name, problem)
         return self.control
 
-    def _check_damage(self, *, has_state: bool, has_open: bool) -> None:
-        if self.tables.uid == "ws":
-            return
-        control = self.control
-        problem = ""
-        if not has_state or not has_open:
-            missing = self.tables.open.name if has_state else self.tables.state.name
-            problem = f"its table {missing} is gone"
-        elif control.state_rows != self.state_rows:
-            problem = f"its state has {self.state_rows:,} rows where the last run left {control.state_rows:,}"
-        if problem:
-            raise StateDamaged(
-                f"the state of {control.name!r} was changed from outside: {problem}; nothing was sent",
-                hint="restore it from a backup of the warehouse, or `revetl state reset` to start over with a plan",
+    def _check_absent(self) -> None:
+        """A stream without a control row must be new, or reset by hand."""
+        if self.tables.state.name in self.catalog:
+            raise damaged(
+                self.tables.uid, f"{self.tables.state.fullname} exists but its control table {self.tables.ctl.name} does not"
             )
+        if self.tables.uid == "ws" or "sync_log" not in self.catalog:
+            return
+        log = sync_log_table(self.tables.schema).c
+        rows = self.warehouse.fetch(
+            sa.select(log.name, log.status)
+            .where(log.uid == self.tables.uid, sa.or_(log.fence > 0, log.status == RESET))
+            .order_by(log.finished_at.desc()).limit(1)
+        )  # fmt: skip
+        if rows and rows[0][1] != RESET:
+            raise damaged(str(rows[0][0]), "it ran before, and its tables are gone")
+
+    def _damage(self, kept: Sequence[sa.Table], ack_rows: int) -> str:
+        """What is wrong by the counts of the control row; an empty string if nothing is."""
+        control = self.control
+        if gone := [table.name for table in kept if table.name not in self.catalog]:
+            return f"its table {gone[0]} is gone"
+        if control.fence < self._logged:
+            return f"it is at run {control.fence}, and run {self._logged} is in the log: it is an older copy"
+        if control.state_rows != self.state_rows:
+            return f"its state has {self.state_rows:,} rows where the last run left {control.state_rows:,}"
+        if control.ack_rows is not None and control.ack_rows != ack_rows:
+            return f"{self.tables.ack.name} has {ack_rows:,} rows where {control.ack_rows:,} were written"
+        return ""
+
+    def check(self, now_ms: int, *, sends: bool, lease: Lease | None = None) -> None:
+        """Compare the rows with their seals before anything is sent, and else once a day.
+
+        A ledger of more than ten million rows is read once a day only. With a lease, the daily check is noted, and
+        rows without a seal get one.
+
+        Raises:
+            StateDamaged: rows were changed, or replaced by those of an older copy.
+        """
+        daily = now_ms - self.control.verified_at > CHECK_EVERY_MS
+        if daily or (sends and self.state_rows <= CHECK_ALWAYS_ROWS):
+            self.verify()
+        if daily and lease is not None:
+            seals = {} if self.control.state_seal else {"state_seal": self._measure(self.tables.state).text()}
+            self._guarded(lease, verified_at=self.dialect.now_ms(), **seals)
+
+    def verify(self) -> None:
+        """Compare the rows of state and open with their seals; reads both tables once.
+
+        Raises:
+            StateDamaged: rows were changed, or replaced by those of an older copy.
+        """
+        for table, text, what in (
+            (self.tables.state, self.control.state_seal, "state"), (self.tables.open, self.control.open_seal, "open rows"),
+        ):  # fmt: skip
+            seal = Seal.read(text)
+            if seal is None and table is self.tables.open and self.control.state_seal and self.open_rows:
+                raise damaged(self.control.name, f"its open rows are {self.open_rows:,}, and the last run left none")
+            if seal is None or not set(seal.columns) <= set(self.catalog.get(table.name, {})):
+                continue
+            found = measure(self.warehouse, self._as_kept(table, seal.columns), seal.columns)
+            if found.same_kind(seal) and found != seal:
+                raise damaged(
+                    self.control.name, f"its {what} are not the ones that the last run left "
+                    f"({found.rows:,} rows, {seal.rows:,} were left)"
+                )  # fmt: skip
+
+    def _as_kept(self, table: sa.Table, columns: Iterable[str]) -> sa.Table:
+        """A table with the columns that the warehouse has, which may be more than today's contract names."""
+        names = dict.fromkeys(("_key", *columns))
+        return sa.Table(table.name, sa.MetaData(), *(sa.Column(quoted(n), sa.types.NULLTYPE) for n in names),
+                        schema=quoted(self.tables.schema))  # fmt: skip
+
+    def _measure(self, table: sa.Table, where: Callable[[sa.Table], Any] | None = None) -> Seal:
+        # when a row was tried last says nothing of what Customer.io has
+        columns = tuple(name for name in self.catalog[table.name] if name not in {"_first_at", "_last_try"})
+        kept = self._as_kept(table, columns)
+        return measure(self.warehouse, kept, columns, where(kept) if where else None)
 
     def fitted(self, shape: Shape) -> Shape:
         """The shape with decimals as wide as the state already keeps them, so that none is ever rounded."""
@@ -301,9 +387,11 @@ class Stream:
     # --- lease -----------------------------------------------------------------------------------------------
 
     def create(self, name: str) -> None:
-        """Create the stream's tables; safe when two runs do it at once."""
+        """Create the stream's tables, or bring older ones up to date; safe when two runs do it at once."""
         if self.exists:
+            self._migrate()
             return
+        self._check_absent()
         now = self.dialect.now_ms()
         first: dict[str, Any] = {
             column.name: sa.cast(sa.null(), column.type) for column in self.tables.ctl.columns
@@ -316,8 +404,9 @@ class Stream:
             "name": sa.cast(sa.literal(name), sa.Text),
             "schema_version": sa.cast(sa.literal(SCHEMA_VERSION), sa.BigInteger),
             "id_scheme": sa.cast(sa.literal(ID_SCHEME), sa.BigInteger),
-            # plan times of a recreated stream still exceed those of the old one
+            # plan times and fences of a recreated stream still exceed those of the old one
             "plan_ts": sa.cast(now / 1000, sa.BigInteger),
+            "fence": sa.cast(self._last_logged_fence(), sa.BigInteger),
         }
         if self.tables.uid != "ws":
             for table in (self.tables.state, self.tables.ack, self.tables.open):
@@ -326,6 +415,43 @@ class Stream:
         row = sa.select(*(value.label(quoted(key)) for key, value in first.items()))
         self._create(CreateTableAs(self.tables.ctl, row), self.tables.ctl)
         self.catalog = {**self.catalog, **read_catalog(self.warehouse, self.tables.schema)}
+
+    def _migrate(self) -> None:
+        """Add what a newer schema has; each step may be repeated, so a killed migration goes on in the next run.
+
+        The number is raised last, and only from below: a newer revetl's state stays as it is.
+        """
+        have = self.catalog[self.tables.ctl.name]
+        missing = [column for column in self.tables.ctl.columns if column.name not in have]
+        if not missing:
+            return
+        prepare = self.warehouse.engine.dialect.identifier_preparer
+        table = prepare.format_table(self.tables.ctl)
+        for column in missing:
+            kind = column.type.compile(self.warehouse.engine.dialect)
+            self.warehouse.execute(
+                sa.text(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {prepare.quote(column.name)} {kind}")
+            )
+        ctl = self.tables.ctl
+        self.warehouse.execute(
+            sa.update(ctl)
+            .where(ctl.c.schema_version < SCHEMA_VERSION)
+            .values(
+                schema_version=SCHEMA_VERSION,
+                plan_rows=sa.null(),
+                ack_rows=sa.null(),
+            )
+        )
+        self.catalog = {**self.catalog, **read_catalog(self.warehouse, self.tables.schema)}
+
+    def _last_logged_fence(self) -> Any:  # noqa: ANN401 a SQL expression
+        """The highest fence of this stream in the log of runs; 0 where nothing is logged."""
+        if "sync_log" not in self.catalog or self.tables.uid == "ws":
+            return sa.literal(0)
+        log = sync_log_table(self.tables.schema).c
+        return (
+            sa.select(sa.func.coalesce(sa.func.max(log.fence), 0)).where(log.uid == self.tables.uid).scalar_subquery()
+        )
 
     def _create(self, statement: sa.Executable, table: sa.Table) -> None:
         try:
@@ -363,6 +489,9 @@ class Stream:
                 hint=f"wait for it; if it is dead, its lease ends by itself in {max(0, int(remaining) // 1000)} s, "
                 "or now with: revetl state unlock" + ("" if self.tables.uid == "ws" else f" --select {control.name}"),
             )
+        if control.fence <= self._logged:
+            self.release(Lease(owner=owner, fence=control.fence), success=False)
+            raise damaged(control.name, f"run {self._logged} is in the log, and its control row is an older copy")
         return Lease(owner=owner, fence=control.fence)
 
     def _guarded(self, lease: Lease, **values: Any) -> None:  # noqa: ANN401 column values or expressions
@@ -443,10 +572,17 @@ class Stream:
         table = self.tables.plan(control.plan_fence)
         columns = self.catalog.get(table.name)
         if columns is None:
-            raise StateDamaged(
-                f"the plan of an unfinished run of {control.name!r} ({table.name}) is gone, so what it sent is not known",
-                hint="`revetl run --full-refresh` sends every person again; events that were sent are kept apart by id",
+            raise damaged(
+                control.name, f"the plan of an unfinished run ({table.name}) is gone, so what it sent is not known"
             )
+        if control.plan_rows is not None:
+            seq = self.tables.plan(control.plan_fence, ["_seq"]).c._seq
+            found = self.warehouse.fetch(sa.select(sa.func.count(seq)).where(seq <= control.plan_rows))[0][0]
+            if found != control.plan_rows:
+                raise damaged(
+                    control.name, f"the plan of an unfinished run ({table.name}) has {found:,} rows where "
+                    f"{control.plan_rows:,} were written"
+                )  # fmt: skip
         return PlanTable(
             table=self.tables.plan(control.plan_fence, list(columns)),
             fence=control.plan_fence,
@@ -489,11 +625,15 @@ class Stream:
             values |= {"hwm": hwm, "intent_at": now}
         if unknown:
             values["drain_until"] = now + DRAIN_MS
+        rows = self._ack_rows(lease.fence, acks)
+        if rows:
+            values["ack_rows"] = self.tables.ctl.c.ack_rows + len(rows)
         with self.warehouse.transaction():
             self._guarded(lease, **values)
-            self._append(lease.fence, acks)
+            for start in range(0, len(rows), 500):
+                self.warehouse.execute(sa.insert(self.tables.ack).values(rows[start : start + 500]))
 
-    def _append(self, fence: int, acks: Acks) -> None:
+    def _ack_rows(self, fence: int, acks: Acks) -> list[dict[str, Any]]:
         none = {"status": 0, "reason": "", "field": "", "message": ""}
         rows: list[dict[str, Any]] = [
             {"fence": fence, "seq_from": low, "seq_to": high, "outcome": outcome, **none}
@@ -505,8 +645,7 @@ class Stream:
              "reason": r.reason, "field": r.field, "message": r.message}
             for r in acks.refusals
         ]  # fmt: skip
-        for start in range(0, len(rows), 500):
-            self.warehouse.execute(sa.insert(self.tables.ack).values(rows[start : start + 500]))
+        return rows
 
     def fold(self, lease: Lease, plan: PlanTable, *, hwm: int, above: int = 0, final: bool = True) -> None:
         """Move acknowledged rows `above < seq <= hwm` of a plan into the state, the others into `open`.
@@ -528,12 +667,13 @@ class Stream:
         covered = _clip(merged((low, high) for low, high, outcome in ranges if outcome == "accepted"), above, hwm)
         unknown = _clip(gaps([(low, high) for low, high, _ in ranges], hwm), above, hwm)
         if self.tables.is_person and covered:
-            self._fit_state(plan)
+            self._fit_state(lease, plan)
         with self.warehouse.transaction():
             self._guarded(lease, lease_until=self.dialect.now_ms() + LEASE_MS)
+            seal: Seal | None = None
             if covered:
                 accepted = self._accepted(plan, covered, refused=refused)
-                self.warehouse.execute(self._state_change(plan, accepted))
+                seal = self._apply(plan, accepted)
                 self._empty = False
                 if self.open_rows:
                     self._close_open(plan, accepted)
@@ -545,7 +685,12 @@ class Stream:
             counters: dict[str, Any] = {}
             if final:
                 self.warehouse.execute(sa.delete(ack).where(ack.c.fence <= plan.fence))
-                counters["folded_fence"] = plan.fence
+                counters |= {"folded_fence": plan.fence, "ack_rows": 0}
+            if seal is not None:
+                counters["state_seal"] = seal.text()
+                self._seal = seal
+            if self.open_rows:
+                counters["open_seal"] = self._measure(self.tables.open).text()
             size = sa.select(sa.func.count()).select_from(self.tables.state).scalar_subquery()
             self._guarded(lease, state_rows=size, initialised=1, **counters)
 
@@ -560,16 +705,36 @@ class Stream:
         """Drop one plan table."""
         self.warehouse.execute(sa.schema.DropTable(self.tables.plan(fence), if_exists=True))
 
-    def hold_expired(self, plan: sa.Table) -> None:
+    def hold_expired(self, lease: Lease, plan: sa.Table) -> None:
         """Mark events whose unknown outcome is too old as held."""
         keys = sa.select(plan.c._key).where(plan.c._op == "held")
-        self.warehouse.execute(
-            sa.update(self.tables.open)
-            .where(self.tables.open.c._outcome == "unknown", self.tables.open.c._key.in_(keys))
-            .values(_outcome="held", _reason="unknown_outcome")
-        )
+        with self.warehouse.transaction():
+            self.warehouse.execute(
+                sa.update(self.tables.open)
+                .where(self.tables.open.c._outcome == "unknown", self.tables.open.c._key.in_(keys))
+                .values(_outcome="held", _reason="unknown_outcome")
+            )
+            self._guarded(lease, open_seal=self._measure(self.tables.open).text())
 
     # --- the fold's parts ------------------------------------------------------------------------------------
+
+    def _apply(self, plan: PlanTable, accepted: Any) -> Seal:  # noqa: ANN401 a SQL expression
+        """Change the state; the seal of what it is then.
+
+        Where the old seal can be moved, only the changed rows are read for it.
+        """
+        def touched(state: sa.Table) -> Any:  # noqa: ANN401 a SQL expression
+            return state.c._key.in_(sa.select(plan.table.c._key).where(accepted))
+
+        old = self._seal or Seal.read(self.control.state_seal)
+        movable = not self._empty and old is not None and set(old.columns) == set(self.catalog[self.tables.state.name])
+        before = self._measure(self.tables.state, touched) if movable else None
+        self.warehouse.execute(self._state_change(plan, accepted))
+        if old is not None and before is not None and (
+            moved := old.moved(before, self._measure(self.tables.state, touched))
+        ):
+            return moved
+        return self._measure(self.tables.state)
 
     def _accepted(self, plan: PlanTable, covered: Sequence[Range], *, refused: bool) -> Any:  # noqa: ANN401
         seq, ack = plan.table.c._seq, self.tables.ack
@@ -653,8 +818,13 @@ class Stream:
             where = sa.or_(*(plan.table.c._seq.between(low, high) for low, high in part))
             self._merge_open(plan, facts, plan.table, where)
 
-    def _fit_state(self, plan: PlanTable) -> None:
+    def _fit_state(self, lease: Lease, plan: PlanTable) -> None:
         """Give the state a column of the right type for each attribute of the plan."""
+        def unseal() -> None:
+            # the columns change before the fold's transaction: a kill between must not look like damage
+            self._guarded(lease, state_seal=sa.null())
+            self.control, self._seal = replace(self.control, state_seal=None), None
+
         have = dict(self.catalog.get(self.tables.state.name, {}))
         prepare = self.warehouse.engine.dialect.identifier_preparer
         table = prepare.format_table(self.tables.state)
@@ -662,11 +832,13 @@ class Stream:
             name, column = prepare.quote(quoted(field.name)), have.get(field.name)
             if column is not None and family_of(column) != family_of(field):
                 # kept under another encoding: the diff does not read it, and sends the rows that have a value
+                unseal()
                 self.warehouse.execute(sa.text(f"ALTER TABLE {table} DROP COLUMN {name}"))
                 column = None
             if column is None:
                 self.warehouse.execute(sa.text(f"ALTER TABLE {table} ADD COLUMN {name} {field.native}"))
             elif field.scale is not None and column.scale is not None and column.scale < field.scale:
+                unseal()
                 self.warehouse.execute(sa.text(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {field.native}"))
             else:
                 continue

@@ -20,7 +20,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LONGEST_NAME = 60  # PostgreSQL cuts names at 63 bytes without a word
 
 
@@ -73,6 +73,9 @@ class StreamTables:
                 ("plan_contract", sa.BigInteger), ("initialised", sa.BigInteger), ("state_rows", sa.BigInteger),
                 ("key_kind", sa.Text), ("contracts", sa.Text), ("workspace_id", sa.Text), ("id_scheme", sa.BigInteger),
                 ("last_success_at", sa.BigInteger),
+                # since schema 2
+                ("plan_rows", sa.BigInteger), ("ack_rows", sa.BigInteger), ("state_seal", sa.Text),
+                ("open_seal", sa.Text), ("verified_at", sa.BigInteger),
             ),
         )
 

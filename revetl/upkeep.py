@@ -6,6 +6,7 @@ lease, and none of them can make a later run send an event twice or forget that 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from revetl.errors import ConfigError, LeaseHeld, StateDamaged
-from revetl.state import DRAIN_MS, Catalog, read_catalog
+from revetl.state import DRAIN_MS, RESET, Catalog, read_catalog
 from revetl.tables import StreamTables, quoted, runs_table, sync_log_table
 from revetl.warehouse import Warehouse
 
@@ -233,6 +234,12 @@ def reset(warehouse: Warehouse, schema: str, name: str, uid: str) -> None:
         # the control row goes last: without it a left-over state would look like damage, and reset cures that too
         for table in (tables.ack, tables.open, tables.state, tables.ctl):
             warehouse.execute(sa.schema.DropTable(table, if_exists=True))
+        if "sync_log" in catalog:  # so that the missing tables are not taken for damage
+            warehouse.execute(
+                sa.insert(sync_log_table(schema)).values(
+                    run_id=RESET, uid=uid, name=name, fence=0, status=RESET, finished_at=int(time.time() * 1000)
+                )
+            )
         workspace = StreamTables(schema=schema, uid=WORKSPACE).ctl
         others = [t for t in catalog if t.startswith("ctl__") and t not in {tables.ctl.name, workspace.name}]
         if not others and workspace.name in catalog:
