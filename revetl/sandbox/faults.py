@@ -6,6 +6,7 @@ A fault lets `after` Track requests pass, then strikes `times` times. Kinds:
     reset            close the connection without an answer; nothing is applied
     apply_then_fail  apply the request, then close the connection without an answer
     apply_late       close the connection; apply the request just before the `late_by`-th request after it
+    duplicate        apply the request twice, as a proxy does that delivers it twice, and answer the second one
     hang, slow       apply and answer after `seconds`; hang never answers
     drip             answer one byte at a time, `seconds` apart
     cut              apply, and answer with half of the body
@@ -23,7 +24,7 @@ from decimal import Decimal
 from typing import Any
 
 KINDS = frozenset({
-    "status", "reset", "apply_then_fail", "apply_late", "hang", "slow", "drip", "cut", "html", "reject", "bad_207",
+    "status", "reset", "apply_then_fail", "apply_late", "duplicate", "hang", "slow", "drip", "cut", "html", "reject", "bad_207",
 })  # fmt: skip
 
 

@@ -229,7 +229,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.operations, self.note = 0, ""
         self.fault: Fault | None = None
         parts = urlsplit(self.path)
-        size, raw, status = 0, b"", 0
+        size, raw = 0, b""
+
+        def journal(status: int) -> None:
+            # before the answer goes out: whoever has it finds it in the journal
+            if parts.path.startswith(("/api/", "/v1/")):
+                self.box.store.note_request(self.command, _masked_path(parts.path), status, self.operations, size, self.note)
+
         try:
             try:
                 size = self._length()
@@ -237,8 +243,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._check_host()
                 self._route(parts.path, parse_qs(parts.query), raw)
             except _Answer as answer:
-                status = answer.status
+                journal(answer.status)
                 self._reply(answer)
+            except _Dropped:
+                journal(0)
+                raise
         except _Dropped:
             self.close_connection = True
             with suppress(OSError):
@@ -246,13 +255,12 @@ class _Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         except Exception:  # noqa: BLE001 the thread's boundary: a mistake of ours is an answer, not a silent hang-up
-            status, self.close_connection = 500, True
+            self.close_connection = True
             self.note = "a mistake of the sandbox; the terminal shows it"
             traceback.print_exc()
+            journal(500)
             with suppress(OSError):
                 self._reply(_Answer(500, {"errors": [error("internal", "", "the sandbox failed; see its terminal")]}))
-        if parts.path.startswith(("/api/", "/v1/")):
-            self.box.store.note_request(self.command, _masked_path(parts.path), status, self.operations, size, self.note)
 
     def _length(self) -> int:
         """Bytes of the body; one that cannot be told, or is far beyond every limit, is not read."""
@@ -403,9 +411,10 @@ class _Handler(BaseHTTPRequestHandler):
             with self.box.lock:
                 self.box.late.append((fault.late_by, operations))
             raise _Dropped
-        with self.box.store.transaction():
-            for operation in operations:
-                self.box.store.apply(operation)
+        for _ in range(2 if fault is not None and fault.kind == "duplicate" else 1):
+            with self.box.store.transaction():
+                for operation in operations:
+                    self.box.store.apply(operation)
         if fault is not None and fault.kind == "apply_then_fail":
             raise _Dropped
 

@@ -332,6 +332,18 @@ def test_a_late_request_takes_effect_after_the_next(client: Client) -> None:
     assert client.attributes("1") == {"id": "1", "plan": "late"}
 
 
+def test_a_request_that_is_delivered_twice_counts_its_event_once(client: Client) -> None:
+    event = {"type": "person", "action": "event", "identifiers": {"id": "1"}, "name": "seen"}
+    strike(client, kind="duplicate", times=2)
+
+    client.did({**event, "id": "01HB4HBDKTFWYZCK01DMRSWRFD"})
+    assert client.totals["events"] == {"seen": 1}
+    client.did(event)
+    assert client.totals["events"] == {"seen": 3}, "without an id nothing tells that it is the same"
+    client.did(identify("2"))
+    assert client.totals["people"] == 2
+
+
 def test_a_key_is_refused_and_the_others_are_applied(client: Client) -> None:
     strike(client, kind="reject", key="2")
 
