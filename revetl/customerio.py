@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from itertools import accumulate
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,6 +43,8 @@ MAX_REPLY_BYTES = 1_000_000
 CONNECT_S = 10.0
 REGIONS = ("us", "eu")
 LONGEST_MESSAGE = 120
+LONGEST_TEXT = 1_000  # of a server's sentence, that is looked at
+MOST_ERRORS = 20  # of one row, that are looked at
 LONGEST_FIELD = 160  # an attribute's name has at most 150 bytes
 TLS_REFUSED = "SSLError"  # `Reply.error` of a connection whose certificate or protocol was not acceptable
 _FRAME = len(b'{"batch":[]}')
@@ -164,7 +167,7 @@ def _accepted(reply: Reply, batch: Batch) -> Verdict:
         return Verdict(action=Action.RETRY, outcome=Outcome.UNKNOWN, reason="the answer was cut short or too long")
     try:
         # the standard library's parser sees repeated keys, which could hide an error list
-        body = json.loads(reply.body, object_pairs_hook=_unique)
+        body = json.loads(reply.body, object_pairs_hook=_unique, parse_constant=_no_json)
     except (ValueError, RecursionError):
         return _not_understood("the answer is no JSON")
     if not isinstance(body, dict):
@@ -193,13 +196,23 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _no_json(_constant: str) -> None:
+    """NaN and the infinities, which Python's parser would take."""
+    raise ValueError
+
+
 def _whole_refused(reply: Reply, batch: Batch) -> Verdict:
     if len(batch.operations) > 1:
         return Verdict(action=Action.SPLIT, outcome=Outcome.NOT_SENT, reason=f"HTTP {reply.status}")
     operation = batch.operations[0]
+    size = len(operation.body)
+    if reply.status == 413:  # noqa: PLR2004 too large: whatever the answer says besides
+        name, bytes_ = _widest(operation.body)
+        message = f"Customer.io refused the row's {size:,} bytes (HTTP 413); its widest field has {bytes_:,}"
+        refusal = Refusal(seq=operation.seq, reason="too_large", field=name, message=message, status=413)
+        return Verdict(action=Action.DONE, outcome=Outcome.ACCEPTED, refusals=(refusal,))
     refusal = Refusal(
-        seq=operation.seq, reason="too_large" if reply.status == 413 else "invalid",  # noqa: PLR2004
-        message=f"Customer.io refused the row (HTTP {reply.status}, {len(operation.body):,} bytes)",
+        seq=operation.seq, reason="invalid", message=f"Customer.io refused the row (HTTP {reply.status}, {size:,} bytes)",
         status=reply.status,
     )  # fmt: skip
     try:
@@ -216,7 +229,8 @@ def _whole_refused(reply: Reply, batch: Batch) -> Verdict:
 
 def _refused(operation: Operation, errors: list[dict[str, Any]], status: int) -> Refusal:
     """One refusal for all that was said about a row: the first in full, of the others the fields."""
-    first, fields = errors[0], list(dict.fromkeys(_field(e.get("field")) for e in errors))
+    first = errors[0]
+    fields = list(dict.fromkeys(_field(e.get("field"), operation.body) for e in errors[:MOST_ERRORS]))
     message = _message(first.get("message"), operation.body)
     others = [name for name in fields[1:] if name]
     if others:
@@ -228,12 +242,27 @@ def _refused(operation: Operation, errors: list[dict[str, Any]], status: int) ->
     )
 
 
+def _widest(body: bytes) -> tuple[str, int]:
+    """The attribute of an operation with the longest text, and its bytes."""
+    try:
+        attributes = orjson.loads(body).get("attributes") or {}
+    except (orjson.JSONDecodeError, AttributeError):
+        return "", 0
+    sizes = {name: len(orjson.dumps(value)) for name, value in attributes.items()}
+    return max(sizes.items(), key=itemgetter(1), default=("", 0))
+
+
 def _one_line(text: Any) -> str:  # noqa: ANN401 whatever the server sent
-    return "".join(c if c.isprintable() else " " for c in text) if isinstance(text, str) else ""
+    # cut first: what follows looks at every character more than once, and an answer may have a million
+    return "".join(c if c.isprintable() else " " for c in text[:LONGEST_TEXT]) if isinstance(text, str) else ""
 
 
-def _field(text: Any) -> str:  # noqa: ANN401 whatever the server sent
-    return _QUOTED.sub("…", _one_line(text))[:LONGEST_FIELD]
+def _field(text: Any, body: bytes) -> str:  # noqa: ANN401 whatever the server sent
+    """The name of what was refused; a server that puts a value there is not repeated."""
+    line = _QUOTED.sub("…", _one_line(text))[:LONGEST_FIELD]
+    last = line.rpartition(".")[2]
+    # a name that is also a value somewhere in the row is still a name
+    return line if f'"{last}":'.encode() in body else _message(line, body)
 
 
 def _message(text: Any, body: bytes) -> str:  # noqa: ANN401 whatever the server sent
@@ -347,7 +376,7 @@ class TrackSender:
         if reply.status == 0 and reply.error == TLS_REFUSED:
             raise ConfigError(
                 f"the certificate of {where} could not be verified; nothing was sent",
-                hint="is a proxy between? There is no switch that turns the verification off",
+                hint="is a proxy between? There is no switch that turns the verification off; to try it again: revetl debug",
             )
         if 300 <= reply.status < 400:  # noqa: PLR2004 redirects
             host = _host_of(reply.location)
@@ -461,7 +490,7 @@ class _Line:
         """One request and its reply within `deadline_s`, whatever the server does."""
         wire = self._wire
         began = time.monotonic()
-        turn = wire.begin()
+        turn = wire.begin(began + deadline_s)
         # the timeout of a socket is between bytes, so a dripping answer never meets it: the socket is shut instead
         watch = threading.Timer(deadline_s, wire.cut, (turn,))
         watch.daemon = True
@@ -540,13 +569,15 @@ class _Wire:
         self.was_cut = False
         self._lock = threading.Lock()
         self._turn = 0
+        self._until = 0.0
         self._connection: HTTPConnection | None = None
         self._handle: socket.socket | None = None
 
-    def begin(self) -> int:
-        """A new exchange; its number is what a watch may cut."""
+    def begin(self, until: float = float("inf")) -> int:
+        """A new exchange, which ends at `until` (monotonic); its number is what a watch may cut."""
         with self._lock:
             self._turn += 1
+            self._until = until
             self.sent = self.was_cut = False
             return self._turn
 
@@ -586,6 +617,8 @@ class _Wire:
                     self._handle.shutdown(socket.SHUT_RDWR)
 
     def _refuse(self) -> None:
+        # the watch is late where the whole process stood still, and then another run may be at work
+        self.was_cut = self.was_cut or time.monotonic() >= self._until
         if self.was_cut:
             raise TimeoutError
 
@@ -626,8 +659,8 @@ def _watched(pool: Any, connection: Any, wire: _Wire) -> Callable[..., Any]:  # 
         def send(self, data: Any) -> None:  # noqa: ANN401 http.client's signature
             if self.sock is None:
                 self.connect()
-            wire.sending()
             wire.probe("before", "write")
+            wire.sending()
             super().send(data)
             wire.probe("after", "write")
 

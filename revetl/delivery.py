@@ -80,6 +80,8 @@ class DeliverySettings:
         backoff_first_s, backoff_longest_s: full jitter below an exponential curve.
         retry_share, retry_floor: retries may be this share of first attempts, and some.
         no_progress_s: without an accepted request for so long, the run ends (and the next one goes on).
+        slow_answer_s: an answer that takes longer is a sign of strain: the rate is lowered as for a 429, without
+            a pause.
         refused_share: more refused rows than this end the run: something is wrong with all of them.
         drain_s: after a stop, requests under way get so long for their answers.
 
@@ -99,8 +101,9 @@ class DeliverySettings:
     retry_share: float = 0.1
     retry_floor: int = 10
     no_progress_s: float = 900.0
+    slow_answer_s: float = 10.0
     refused_share: float = 0.2
-    drain_s: float = 20.0
+    drain_s: float = 16.0  # of the 20 s in which a run ends: the rest is for what it folds
 
     def __post_init__(self) -> None:
         for name in ("concurrency", "max_batch_operations", "attempts", "requests_per_second", "operations_per_second",
@@ -119,12 +122,17 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """What is known now about some rows; ranges of plan numbers, inclusive."""
+    """What is known now about some rows; ranges of plan numbers, inclusive.
+
+    Attributes:
+        doubt: some attempt had no answer, so it may still be applied, even where a later one was accepted.
+    """
 
     accepted: tuple[Range, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     unknown: tuple[Range, ...] = ()
     not_sent: tuple[Range, ...] = ()
+    doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +196,15 @@ class _Bucket:
     """A token bucket that holds one second's worth; `factor` is the learnt share of the declared rate."""
 
     def __init__(self, per_second: float, now: float) -> None:
-        self._rate = per_second
+        self._declared = self._rate = per_second
         self._tokens = max(1.0, per_second)
         self._at = now
         self.factor = 1.0
+
+    def share(self, part: float) -> None:
+        """Use this part of the declared rate from now on; what others may use is not saved up."""
+        self._rate = self._declared * part
+        self._tokens = min(self._tokens, max(1.0, self._rate))
 
     def wait_for(self, amount: float, now: float) -> float:
         """Seconds until `amount` may go; an amount above a second's worth goes when the bucket is full."""
@@ -242,13 +255,14 @@ class _Outcomes:
     refusals: list[Refusal] = field(default_factory=list)
     unknown: list[Range] = field(default_factory=list)
     not_sent: list[Range] = field(default_factory=list)
+    doubt: bool = False
 
     def flush(self) -> Settled | None:
         if not (self.accepted or self.refusals or self.unknown or self.not_sent):
             return None
         found = Settled(accepted=tuple(self.accepted), refusals=tuple(self.refusals), unknown=tuple(self.unknown),
-                        not_sent=tuple(self.not_sent))  # fmt: skip
-        self.accepted, self.refusals, self.unknown, self.not_sent = [], [], [], []
+                        not_sent=tuple(self.not_sent), doubt=self.doubt)  # fmt: skip
+        self.accepted, self.refusals, self.unknown, self.not_sent, self.doubt = [], [], [], [], False
         return found
 
 
@@ -312,6 +326,11 @@ class Window:
         self.stats.refused += len(refusals)
         if self._trouble_at is not None:
             self._trouble_at = now  # time between chunks is not time without an answer
+
+    def share(self, part: float) -> None:
+        """Use this part (above 0, at most 1) of the declared rates: the rest is other runs'."""
+        for bucket in (self._requests, self._operations):
+            bucket.share(part)
 
     def stop(self, error: RevetlError) -> None:
         """Launch nothing more. The first reason stays."""
@@ -385,6 +404,8 @@ class Window:
         self._breaker.note(ok=not failed, now=now)
         if verdict.action is not Action.PAUSE:
             self._pauses = 0
+        if reply.seconds > self._settings.slow_answer_s:
+            self._lower(request, now)
         if verdict.action is Action.DONE:
             self._done(request, verdict)
         elif verdict.action is Action.PAUSE:
@@ -427,15 +448,17 @@ class Window:
 
     def _done(self, request: Request, verdict: Verdict) -> None:
         operations = request.batch.operations
+        self._known.doubt |= request.maybe_applied
         self._known.accepted.extend(_ranges(operations, (r.seq for r in verdict.refusals)))
         self._known.refusals.extend(verdict.refusals)
         stats = self.stats
         stats.rows += len(operations)
         stats.refused += len(verdict.refusals)
         self._trouble_at = None
-        for bucket in (self._requests, self._operations):
-            bucket.factor = min(1.0, bucket.factor + CREEP)
-        self._width = min(self._settings.concurrency, self._width + 1)
+        if request.launched_at > self._slowed_at:  # what went out before says nothing of what is bearable now
+            for bucket in (self._requests, self._operations):
+                bucket.factor = min(1.0, bucket.factor + CREEP)
+            self._width = min(self._settings.concurrency, self._width + 1)
         if stats.rows >= REFUSED_ROWS_MIN and stats.refused > self._settings.refused_share * stats.rows:
             self.stop(GuardTripped(
                 f"{stats.refused:,} of {stats.rows:,} rows were refused (more than {self._settings.refused_share:.0%}), "
@@ -444,16 +467,20 @@ class Window:
             ))  # fmt: skip
 
     def _slow_down(self, request: Request, verdict: Verdict, now: float) -> None:
-        """Everybody waits; the rate is halved, but once for all the requests that met the same wall."""
+        """Everybody waits, and the rate is lowered."""
         self._pauses += 1
         pause = max(self._backoff(self._pauses), verdict.retry_after_s or 0.0)
         self._pause(pause, now)
+        self._lower(request, now)
+        self._waiting.appendleft(request)
+
+    def _lower(self, request: Request, now: float) -> None:
+        """Half the learnt rate and half the width; once for all requests that were under way together."""
         if request.launched_at > self._slowed_at:
             self._slowed_at = now
             for bucket in (self._requests, self._operations):
                 bucket.factor = max(SLOWEST, bucket.factor / 2)
             self._width = max(1, self._width // 2)
-        self._waiting.appendleft(request)
 
     def _pause(self, seconds: float, now: float) -> None:
         self._pause_until = max(self._pause_until, now + seconds)
@@ -505,6 +532,7 @@ class Window:
         """Give a request up: unknown if any attempt may have been applied, else certainly not sent."""
         if request.reason:
             self.gave_up = request.reason
+        self._known.doubt |= request.maybe_applied
         (self._known.unknown if request.maybe_applied else self._known.not_sent).extend(_ranges(request.batch.operations))
 
 
@@ -546,6 +574,10 @@ class Delivery:
     def gave_up(self, reason: str) -> None:
         """Forget it, once it has been told."""
         self._window.gave_up = reason
+
+    def share(self, part: float) -> None:
+        """Use this part of the declared rates; see `Window.share`."""
+        self._window.share(part)
 
     def stop(self, error: RevetlError) -> None:
         """Send nothing new; what is under way may finish. Safe to call from a signal's handler."""

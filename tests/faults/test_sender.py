@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import datetime
 import gzip
-import ipaddress
 import random
 import socket
-import ssl
 import threading
 import time
 from base64 import b64encode
@@ -19,13 +17,11 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from revetl.customerio import MAX_REPLY_BYTES, TrackSender, _Wire, batch_of, judge
 from revetl.destination import Action, Operation, Outcome, Reply, Verdict
 from revetl.errors import ConfigError, CredentialsRefused, DestinationDown
+from tests.faults.authority import LOCAL, Authority
 from tests.faults.server import Answer, FaultServer, http, say
 
 SECRET, CANARY = "k3y-canary", "jane.canary@example.com"
@@ -419,56 +415,6 @@ def test_a_name_that_does_not_resolve_has_sent_nothing_and_is_asked_again(
 
 
 # --- TLS ----------------------------------------------------------------------------------------------------------
-
-
-class Authority:
-    """A certificate authority of the test's own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-        self.file = folder / "ca.pem"
-        made = self._signed(self.name, self.key, days=(-1, 1), alt=None)
-        self.file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-
-    def _signed(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: tuple[int, int], alt: x509.GeneralName | None
-    ) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.UTC)
-        builder = (
-            x509.CertificateBuilder().subject_name(subject).issuer_name(self.name).public_key(key.public_key())
-            .serial_number(x509.random_serial_number()).not_valid_before(now + datetime.timedelta(days=days[0]))
-            .not_valid_after(now + datetime.timedelta(days=days[1]))
-            .add_extension(x509.BasicConstraints(ca=alt is None, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
-        )  # fmt: skip
-        # Python 3.13 checks certificates strictly (RFC 5280): an authority says that it signs, and a name that stands
-        # in the alternative names only is critical there
-        names = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
-                 "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")  # fmt: skip
-        use = "key_cert_sign" if alt is None else "digital_signature"
-        builder = builder.add_extension(x509.KeyUsage(**{name: name == use for name in names}), critical=True)
-        if alt is not None:
-            builder = builder.add_extension(x509.SubjectAlternativeName([alt]), critical=True)
-        return builder.sign(self.key, hashes.SHA256())
-
-    def server(self, alt: x509.GeneralName, *, days: tuple[int, int] = (-1, 1)) -> ssl.SSLContext:
-        key = ec.generate_private_key(ec.SECP256R1())
-        made = self._signed(x509.Name([]), key, days=days, alt=alt)
-        file = self.folder / f"server-{made.serial_number}.pem"
-        file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            ) + made.public_bytes(serialization.Encoding.PEM)
-        )  # fmt: skip
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
-
-
-LOCAL = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
 
 
 @pytest.fixture
