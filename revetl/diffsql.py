@@ -38,6 +38,7 @@ from revetl.errors import ContractBroken
 from revetl.tables import StreamTables, field_column, quoted
 
 MASK_BITS = 62
+MOST_ARGUMENTS = 100  # of a function of PostgreSQL
 CAMPAIGN_HORIZON_S = 72 * 3600  # older events cannot trigger campaigns (Track API, "track" > timestamp)
 FUTURE_SLACK_S = 300  # fact sheet section 10, question 11
 UNKNOWN_HORIZON_MS = 20 * 3600 * 1000  # reliability: an id is trusted to be remembered this long
@@ -139,12 +140,14 @@ class Known:
         contracts: for each contract number found in the state, the digests of its fields.
         contract: the number of today's contract.
         has_state: whether the state's tables exist at all.
+        tombs: digests of forgotten people, if anybody ever was.
     """
 
     usable: frozenset[str] = frozenset()
     contracts: Mapping[int, Mapping[str, str]]
     contract: int
     has_state: bool
+    tombs: sa.Table | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +181,12 @@ def _blank(value: Any) -> Any:  # noqa: ANN401 a SQL expression
     return sa.func.coalesce(sa.func.trim(sa.func.replace(value, "\u200b", "")), "") == ""
 
 
+def _forgotten(dialect: Dialect, tombs: sa.Table, rule: str, key: Any) -> Any:  # noqa: ANN401 SQL expressions
+    """Whether a key is that of a forgotten person (`forget.digest` in SQL)."""
+    salt = sa.select(sa.func.max(tombs.c.salt)).scalar_subquery()
+    return dialect.sha256(sa.func.concat(salt, rule + ":", key)).in_(sa.select(tombs.c.digest))
+
+
 def row_digest(dialect: Dialect, values: Sequence[Any]) -> Any:  # noqa: ANN401 a SQL expression
     """A digest over canonical values: equal exactly when all of them are equal; null differs from empty."""
     parts: list[Any] = []
@@ -186,8 +195,9 @@ def row_digest(dialect: Dialect, values: Sequence[Any]) -> Any:  # noqa: ANN401 
         # a length before each value, so that no text can be mistaken for a separator
         size = sa.cast(sa.func.length(text), sa.Text)
         parts.append(sa.func.coalesce(sa.func.concat(size, ":", text), "-"))
-    joined = sa.func.concat(*parts) if len(parts) > 1 else (parts[0] if parts else sa.literal(""))
-    return dialect.digest(joined)
+    while len(parts) > 1:
+        parts = [sa.func.concat(*parts[i : i + MOST_ARGUMENTS]) for i in range(0, len(parts), MOST_ARGUMENTS)]
+    return dialect.digest(parts[0] if parts else sa.literal(""))
 
 
 def _model(dialect: Dialect, shape: Shape, sql: str, extra: Sequence[Any] = ()) -> sa.Subquery:
@@ -204,6 +214,15 @@ def model_keys(shape: Shape, sql: str) -> sa.Select[Any]:
     """The keys that a model gives, as they are sent."""
     rule = shape.sync.identifier.value if shape.sync.is_person else ""
     return sa.select(_text_key(shape.key, rule).label("_key")).select_from(subquery_text(sql, "k"))
+
+
+def event_keys_of(shape: Shape, sql: str, people: Sequence[str]) -> sa.Select[Any]:
+    """The keys of some people's events, as they are sent."""
+    assert shape.person is not None or shape.anonymous is not None  # noqa: S101 an event has one of them
+    theirs: Any = sa.false()
+    if shape.person is not None:
+        theirs = _text_key(shape.person, shape.sync.identifier.value).in_(people)
+    return sa.select(_text_key(shape.key, "").label("_key")).select_from(subquery_text(sql, "k")).where(theirs)
 
 
 def _open_rows(tables: StreamTables) -> sa.Subquery:
@@ -258,7 +277,7 @@ def person_changes(  # noqa: C901, PLR0913 one question, told in the order in wh
     """The changes of a person sync.
 
     `_op` is create, update, redrive, delete or suppress for rows to send, and same, gone, stray, refused,
-    refused_update or bad_key for summary rows. An attribute with `on_null: skip` counts as changed only if its new
+    refused_update, forgotten or bad_key for summary rows. An attribute with `on_null: skip` counts as changed only if its new
     value is not null; the row carries the old value otherwise, so that the fold keeps it.
     """
     sync = shape.sync
@@ -339,6 +358,9 @@ def person_changes(  # noqa: C901, PLR0913 one question, told in the order in wh
     elif sync.when_missing is WhenMissing.SUPPRESS:
         missing = "suppress"
     cases: list[tuple[Any, Any]] = []
+    if known.tombs is not None:
+        buried = _forgotten(dialect, known.tombs, sync.identifier.value, level1.c._key)
+        cases.append((buried, sa.case((level1.c._m.is_(None), "stray"), else_="forgotten")))
     if o is not None:
         if erasing:
             cases.append((sa.and_(level1.c._m.is_(None), sa.not_(level1.c._matched),
@@ -385,7 +407,7 @@ def event_changes(  # noqa: PLR0913 each is one part of the question
     """The changes of an event sync.
 
     `_op` is event for rows to send and held for rows that wait for a decision; summary rows are same, drift, gone,
-    skipped, waiting, late, future, held_before, refused and bad_key.
+    skipped, waiting, late, future, held_before, refused, forgotten and bad_key.
 
     Args:
         people: `_key` of every person that Customer.io has (in a diff: or will have after the people's run).
@@ -410,6 +432,8 @@ def event_changes(  # noqa: PLR0913 each is one part of the question
     matched: Any = sa.false()
     cases: list[tuple[Any, Any]] = []
     key: Any = m.c._key
+    if known.tombs is not None:
+        cases.append((_forgotten(dialect, known.tombs, sync.identifier.value, m.c._person), sa.literal("forgotten")))
     if known.has_state:
         t = sa.select(tables.state).where(tables.state.c._variant == "").subquery("t")
         o = _open_rows(tables)
@@ -531,7 +555,7 @@ def to_send(  # noqa: PLR0913 which rows, and how to read them
     else:
         head = [c._seq, c._key, c._person, c._anonymous, c._occurred_at, c._variant]
     values = [
-        readable(dialect, field, c[field_column(field.name)], canonical, widest.get(field.name))
+        readable(dialect, c[field_column(field.name)], canonical, widest.get(field.name))
         for field, canonical in zip(shape.sync.fields, shape.canonical, strict=True)
     ]
     rows = sa.select(*head, *values).where(c._seq.between(low, high))

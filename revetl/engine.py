@@ -53,6 +53,7 @@ from revetl.errors import (
     Where,
 )
 from revetl.plan import Confirmations, Counts, broken, guards, read_counts
+from revetl.rates import EVERY_S, Lane, Share
 from revetl.state import (
     LEASE_MS,
     Acks,
@@ -66,7 +67,7 @@ from revetl.state import (
     merged,
     read_catalog,
 )
-from revetl.tables import StreamTables, field_column, runs_table, sync_log_table
+from revetl.tables import SHARED, StreamTables, field_column, runs_table, sync_log_table
 from revetl.warehouse import Warehouse
 
 PAGE_ROWS = 5_000
@@ -74,6 +75,7 @@ PERSON_CHUNK_ROWS = 50_000
 EVENT_CHUNK_ROWS = 5_000  # at most so many events are open if the process dies (reliability.md, 3.2)
 CHUNK_BYTES = 32_000_000
 CHECKPOINT_S = 60.0
+ASK_AGAIN_S = 5.0
 # rows and operations are tuples and bytes without cycles; looking for cycles among a million of them again and again
 # took a fifth of a first load's CPU
 ALLOCATIONS = 200_000
@@ -96,12 +98,22 @@ class CompiledSync:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """What the user asked of a run or a diff."""
+    """What the user asked of a run or a diff.
+
+    Attributes:
+        full_refresh: send every person again.
+        retry_refused: try refused rows now.
+        backfill: send events that can no longer trigger campaigns.
+        fail_fast: stop at the first sync that fails.
+        baseline: send nothing; record what the models say as acknowledged (`revetl state baseline`).
+        confirmed: exact numbers.
+    """
 
     full_refresh: bool = False
     retry_refused: bool = False
     backfill: bool = False
     fail_fast: bool = False
+    baseline: bool = False
     confirmed: Confirmations = Confirmations()
 
 
@@ -255,13 +267,14 @@ class _Job:
     first_run: bool
     started: float
     key_kind: str
+    baseline: bool = False
     sent_intent: bool = False
     resolved: bool = False
     acknowledged: int = 0
     refused: int = 0
     folded: int = 0
     hwm: int = 0
-    unknown: bool = False
+    doubt: bool = False
     lease_until: float = 0.0
     covered: list[Range] = field(default_factory=list)
     not_sent: list[Range] = field(default_factory=list)
@@ -336,7 +349,7 @@ class Engine:
         shape = stream.fitted(shape)
         known, _ = stream.known(shape)
         first_run = not stream.control.initialised
-        asked = self._options(options, baseline=first_run and sync.initial is Initial.BASELINE)
+        asked = self._options(options, baseline=options.baseline or (first_run and sync.initial is Initial.BASELINE))
         plan = self._changes(compiled, shape, stream, known, asked, planned_people=True).cte("plan")
         counts = self._counts(compiled, shape, plan, asked, stream.state_rows)
         problems = self._problems(shape, counts, options, stream, first_run=first_run)
@@ -393,6 +406,15 @@ class Engine:
             ],
             is_person=shape.sync.is_person,
         )
+
+    def described(self, compiled: CompiledSync) -> tuple[Shape, StreamTables]:
+        """A sync's contract bound to its model's columns, and its stream's tables.
+
+        Raises:
+            ContractBroken, ConfigError, WarehouseError: the model does not give what the contract needs.
+        """
+        shape = self._bind(compiled)
+        return shape, self._tables(shape)
 
     def _stream(self, shape: Shape) -> Stream:
         return Stream(self.warehouse, self._tables(shape), self.catalog)
@@ -451,6 +473,8 @@ class Engine:
                     code="RV202",
                 )
             )
+        if options.baseline:
+            return problems  # nothing is sent, so no guard has anything to guard
         if first_run and not sync.is_person and sync.initial is Initial.SEND and not options.backfill:
             problems.append(
                 GuardTripped(
@@ -512,6 +536,8 @@ class _Run:
         self.run_id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
         self.destination: Destination | None = None
         self.delivery: Delivery | None = None
+        self.share: Share | None = None
+        self.share_until = 0.0
         self.workspace: Stream | None = None
         self.workspace_lease: Lease | None = None
         self.held: list[_Job] = []
@@ -539,6 +565,8 @@ class _Run:
                 self.destination.close()
         try:
             self._release_workspace()
+            if self.share is not None:
+                self.share.give_back()
         except RevetlError as problem:
             error = error or problem
         for compiled in syncs:
@@ -557,7 +585,7 @@ class _Run:
     def _open(self) -> None:
         engine = self.engine
         engine.catalog = read_catalog(self.warehouse, engine.schema)
-        if "runs" not in engine.catalog or "sync_log" not in engine.catalog:
+        if not engine.catalog.keys() >= set(SHARED):
             ensure_schema(self.warehouse, engine.schema, engine.catalog)
             engine.catalog = read_catalog(self.warehouse, engine.schema)
         self.workspace = Stream(self.warehouse, StreamTables(schema=engine.schema, uid="ws"), engine.catalog)
@@ -577,7 +605,7 @@ class _Run:
                     self._send_upto(job, job.counts.last)
                     results[job.sync.name] = self._finish(job)
                 except RevetlError as problem:
-                    results[job.sync.name] = self._failed(job.compiled, job, problem)
+                    results[job.sync.name] = self._failed(job.compiled, job, self._cause(job, problem))
         finally:
             for job in deletes:
                 # the run ends before its time: what was sent is folded, the deletes are planned again by the next run
@@ -598,16 +626,18 @@ class _Run:
             job: _Job | None = None
             try:
                 job = self._prepare(compiled)
+                self._begin(job)
                 self._send_upto(job, job.counts.first)
                 if sync.is_person and job.counts.last > job.counts.first and not self.stopped:
                     deletes.append(job)
                     continue
                 results[sync.name] = self._finish(job)
-            except RevetlError as problem:
+            except RevetlError as error:
+                problem = self._cause(job, error)
                 failed.add(sync.name)
                 results[sync.name] = self._failed(compiled, job, problem)
                 if self.options.fail_fast or isinstance(problem, LeaseLost | CredentialsRefused | DestinationDown):
-                    raise
+                    raise problem from None
                 if self.stopped:
                     return
 
@@ -634,7 +664,8 @@ class _Run:
             first_run = not stream.control.initialised
             shape = stream.fitted(shape)
             known, contracts = stream.known(shape)
-            asked = engine._options(self.options, baseline=first_run and sync.initial is Initial.BASELINE)
+            only_record = self.options.baseline or (first_run and sync.initial is Initial.BASELINE)
+            asked = engine._options(self.options, baseline=only_record)
             select = engine._changes(compiled, shape, stream, known, asked, planned_people=False)
             with engine._located(compiled):
                 plan = stream.freeze(lease, shape, select, known.contract)
@@ -649,21 +680,39 @@ class _Run:
         job = _Job(
             compiled=compiled, stream=stream, lease=lease, shape=shape, plan=plan, counts=counts, contracts=contracts,
             first_run=first_run, started=started, key_kind=str(shape.key.kind), lease_until=lease_until,
+            baseline=asked.baseline,
         )  # fmt: skip
         self.held.append(job)
         self.observer.planned(sync, counts)
-        if asked.baseline:
-            self._baseline(job)
-        elif counts.sendable:
-            stream.index(plan)
-        if counts.held_new:
-            stream.hold_expired(lease, plan.table)
         return job
+
+    def _begin(self, job: _Job) -> None:
+        """What comes between the plan and its first row; a failure here is one of the job, which gives its lease back."""
+        if job.baseline:
+            self._baseline(job)
+        elif job.counts.sendable:
+            job.stream.index(job.plan)
+        if job.counts.held_new:
+            job.stream.hold_expired(job.lease, job.plan.table)
+
+    def _cause(self, job: _Job | None, problem: RevetlError) -> RevetlError:
+        """The reason to tell: a run whose place was taken may find its plan gone before it finds its lease gone."""
+        if job is None or not isinstance(problem, WarehouseError | StateDamaged):
+            return problem
+        try:
+            job.stream.renew(job.lease)
+        except LeaseLost as lost:
+            return lost
+        except RevetlError:
+            return problem
+        return problem
 
     def _give_back(self, stream: Stream, lease: Lease) -> None:
         try:
             stream.drop_plan(lease.fence)
             stream.release(lease, success=False)
+        except LeaseLost:
+            raise  # another run has dropped what this one looked for
         except RevetlError:
             return  # the first error is the one to tell; the lease ends by itself
 
@@ -743,6 +792,7 @@ class _Run:
             self._take_workspace()
         encoder = self._encoder(job)
         self._wait_for_drain(job)
+        self._wait_for_share(job, delivery)
         self.sending = job
         collect_every = gc.get_threshold()
         gc.set_threshold(ALLOCATIONS, *collect_every[1:])
@@ -750,18 +800,19 @@ class _Run:
             while low <= last and not delivery.stopped:
                 high, chunk = self._read_chunk(job, encoder, low, last)
                 if job.sent_intent:
-                    job.stream.checkpoint(job.lease, job.take_acks(), hwm=high, unknown=job.unknown)
+                    job.stream.checkpoint(job.lease, job.take_acks(), hwm=high, doubt=job.doubt)
                     job.hwm = high
                     job.lease_until = self.clock.monotonic() + LEASE_MS / 1000
                 else:
                     self._intend(job, high)
                 self._renew_others(job)
+                self._wait_for_share(job, delivery)
                 self._deliver(job, delivery, chunk, low, high)
                 low = high + 1
         finally:
             gc.set_threshold(*collect_every)
             self.sending = None
-        job.stream.checkpoint(job.lease, job.take_acks(), unknown=job.unknown)
+        job.stream.checkpoint(job.lease, job.take_acks(), doubt=job.doubt)
         self._fold(job, final=job.hwm >= job.counts.last)
         if delivery.stopped:
             raise delivery.stopped
@@ -793,6 +844,27 @@ class _Run:
                 f"{job.sync.name}: waiting {left:.0f} s, so that no unanswered request of an earlier run arrives later"
             )
             self.clock.wait(left)
+
+    def _wait_for_share(self, job: _Job, delivery: Delivery) -> None:
+        """Ask again for a part of the workspace's rate, if it is time; wait while other runs have all of it."""
+        assert self.workspace is not None  # noqa: S101 opened in `_open`
+        if self.clock.monotonic() < self.share_until:
+            return
+        self.share = self.share or Share(self.warehouse, self.workspace, schema=self.engine.schema, owner=self.owner)
+        lane: Lane = "backfill" if self.options.backfill and not job.sync.is_person else "live"
+        told = False
+        while not delivery.stopped:
+            if part := self.share.ask(lane):
+                delivery.share(part)
+                self.share_until = self.clock.monotonic() + EVERY_S
+                return
+            if not told:
+                self.observer.note(f"{job.sync.name}: waiting for other runs to leave a part of the workspace's rate")
+                told = True
+            self.clock.wait(ASK_AGAIN_S)
+            job.stream.renew(job.lease)
+            job.lease_until = self.clock.monotonic() + LEASE_MS / 1000
+            self._renew_others(job)
 
     def _read_chunk(
         self, job: _Job, encoder: PersonEncoder | EventEncoder, low: int, last: int
@@ -827,18 +899,22 @@ class _Run:
         self, job: _Job, delivery: Delivery, chunk: Encoded, low: int, high: int
     ) -> None:
         known: list[Range] = []
+        checkpoint_at = self.clock.monotonic() + CHECKPOINT_S
         before = delivery.stats.rows - job.acknowledged - job.refused
 
         def progress(rows: int) -> None:
             self.observer.progress(job.sync, rows - before, job.counts.sendable, delivery.stats.requests)
 
         for settled in delivery.deliver(
-            chunk.operations, chunk.refusals, idle_every_s=CHECKPOINT_S, progress=progress
+            chunk.operations, chunk.refusals, idle_every_s=EVERY_S, progress=progress
         ):
             if isinstance(settled, Idle):
-                job.stream.checkpoint(job.lease, job.take_acks(), unknown=job.unknown)
-                job.lease_until = self.clock.monotonic() + LEASE_MS / 1000
-                self._renew_others(job)
+                if self.clock.monotonic() >= checkpoint_at:
+                    job.stream.checkpoint(job.lease, job.take_acks(), doubt=job.doubt)
+                    checkpoint_at = self.clock.monotonic() + CHECKPOINT_S
+                    job.lease_until = self.clock.monotonic() + LEASE_MS / 1000
+                    self._renew_others(job)
+                self._wait_for_share(job, delivery)
                 continue
             refused = [(r.seq, r.seq) for r in settled.refusals]
             covered = [*settled.accepted, *refused]
@@ -847,7 +923,8 @@ class _Run:
             job.refusals.extend(settled.refusals)
             job.acknowledged += sum(b - a + 1 for a, b in settled.accepted)
             job.refused += len(settled.refusals)
-            job.unknown = job.unknown or bool(settled.unknown)
+            # an event that arrives again is the same event; a person's old value would win over the next run's
+            job.doubt = job.doubt or bool(settled.unknown) or (settled.doubt and job.sync.is_person)
             for refusal in settled.refusals:
                 kind = (refusal.reason, refusal.field)
                 job.reasons[kind] += 1
@@ -915,7 +992,7 @@ class _Run:
         status = "error" if error else "partial" if left else "success"
         return SyncResult(
             sync=job.sync, status=status, counts=counts, acknowledged=job.acknowledged, refused_now=job.refused,
-            unsent=unsent, baseline=job.sync.initial is Initial.BASELINE and job.first_run, fence=job.lease.fence,
+            unsent=unsent, baseline=job.baseline, fence=job.lease.fence,
             reasons=reasons, error=error, seconds=self.clock.monotonic() - job.started,
         )  # fmt: skip
 

@@ -1,11 +1,12 @@
 """What a run would do, as values: counts, the equation that always adds up, and the guards. Pure.
 
-rows of the model = unchanged + created + updated + re-driven + skipped
+rows of the model = unchanged + created + updated + re-driven + skipped + forgotten
 planned = created + updated + re-driven + deleted = acknowledged + refused + held + waiting + unsent
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ class Counts:
         unchanged: rows that equal what was acknowledged.
         created, updated, redriven, deleted: changes, whether or not they can be sent now.
         skipped: events without a person, by the sync's own rule.
+        forgotten: rows of people who were forgotten on request; they are never sent.
         waiting: events whose person Customer.io does not have yet.
         late, future: events held because of their time.
         held: events whose earlier outcome is unknown for too long to send them again.
@@ -49,6 +51,7 @@ class Counts:
     redriven: int = 0
     deleted: int = 0
     skipped: int = 0
+    forgotten: int = 0
     waiting: int = 0
     late: int = 0
     future: int = 0
@@ -88,7 +91,7 @@ def read_counts(shape: Shape, rows: Sequence[tuple[Any, ...]], state_rows: int) 
     """Counts from the rows of `diffsql.summary`."""
     n = dict.fromkeys(
         ("create", "update", "redrive", "event", "delete", "suppress", "same", "gone", "drift", "skipped",
-         "waiting", "late", "future", "held", "held_before", "refused", "refused_update", "bad_key", "stray"), 0
+         "waiting", "late", "future", "held", "held_before", "refused", "refused_update", "bad_key", "stray", "forgotten"), 0
     )  # fmt: skip
     first = last = fresh = untriggering = duplicates = 0
     oldest: int | None = None
@@ -123,7 +126,8 @@ def read_counts(shape: Shape, rows: Sequence[tuple[Any, ...]], state_rows: int) 
         if op in SEND_FIRST:
             for name, wide in zip(decimals, tail, strict=True):
                 if wide is not None:
-                    widest[name] = max(widest.get(name, 0.0), float(wide))
+                    # NaN compares with nothing, and must not hide the others
+                    widest[name] = max(widest.get(name, 0.0), float(wide) if wide == wide else math.inf)  # noqa: PLR0124
     matched = n["same"] + n["drift"] + n["update"] + n["refused_update"]
     if shape.sync.is_person:
         # redriven rows may or may not be in the state, so they are left out of this check
@@ -142,6 +146,7 @@ def read_counts(shape: Shape, rows: Sequence[tuple[Any, ...]], state_rows: int) 
         redriven=n["redrive"],
         deleted=n["delete"] + n["suppress"],
         skipped=n["skipped"],
+        forgotten=n["forgotten"],
         waiting=n["waiting"],
         late=n["late"],
         future=n["future"],
@@ -173,14 +178,15 @@ class Confirmations:
     empty: bool = False
 
 
-def broken(shape: Shape, counts: Counts) -> ContractBroken | None:
-    """The model's keys must name each row once."""
+def broken(shape: Shape, counts: Counts, keys: Sequence[str] = ()) -> ContractBroken | None:
+    """The model's keys must name each row once; `keys` are some that do not, masked."""
     sync = shape.sync
     problems = []
     if counts.bad_keys:
         problems.append(f"{counts.bad_keys:,} rows have a null or blank key")
     if counts.duplicate_keys:
-        problems.append(f"{counts.duplicate_keys:,} rows repeat the key of another row")
+        some = f" (such as {', '.join(keys)})" if keys else ""
+        problems.append(f"{counts.duplicate_keys:,} rows repeat the key of another row{some}")
     if not problems:
         return None
     return ContractBroken(

@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from revetl.errors import ConfigError, Where
+from revetl.render import SECRET_PREFIXES
 from revetl.yamlfile import Node, read
 
 SECRET_KEYS = frozenset({
@@ -23,28 +24,46 @@ SECRET_KEYS = frozenset({
     "secret", "session_token", "refresh_token",
 })  # fmt: skip
 FROM_ENVIRONMENT = re.compile(r"\{\{.*\benv_var\s*\(", re.DOTALL)
-SECRET_PREFIXES = ("DBT_ENV_SECRET", "REVETL_ENV_SECRET")
 ALIASES = {
     "postgres": {"pass": "password", "database": "dbname"},
     "redshift": {"pass": "password", "database": "dbname"},
 }
 REQUIRED = {"postgres": ("host", "user", "dbname", "schema"), "duckdb": ()}
 FIELDS = {
-    "duckdb": {"path", "database", "schema", "threads", "settings", "extensions", "attach", "motherduck_token", "type"},
+    "duckdb": {
+        "path", "database", "schema", "threads", "settings", "extensions", "attach", "motherduck_token", "type",
+        "external_files",
+    },
     "postgres": {
         "host", "user", "password", "port", "dbname", "schema", "threads", "role", "search_path", "sslmode", "sslcert",
         "sslkey", "sslrootcert", "connect_timeout", "keepalives_idle", "application_name", "retries", "type",
+        "statement_timeout",
     },
 }  # fmt: skip
 TEXTS = ("path", "host", "user", "password", "dbname", "database", "schema", "role", "search_path", "state_schema")
-WHOLE = ("port", "threads", "connect_timeout")
+WHOLE = ("port", "threads", "connect_timeout", "statement_timeout")
 KNOWN_TYPES = ("duckdb", "postgres", "snowflake", "bigquery", "redshift", "databricks")
 OWN_KEYS = {"destination", "state_schema"}
 SETTINGS = {
     "requests_per_second": float, "operations_per_second": float, "concurrency": int, "max_batch_operations": int,
     "max_batch_bytes": int, "request_deadline_s": float, "attempts": int, "no_progress_s": float,
+    "slow_answer_s": float,
     "identify_timestamp": bool,
 }  # fmt: skip
+MAX_VALUE = 100_000  # characters of one value, before and after Jinja
+# what Jinja in a value may be made of; nothing here repeats or multiplies
+NODES = frozenset({
+    "Template", "Output", "TemplateData", "Const", "Name", "Call", "Keyword", "Filter", "Test", "Getattr", "Getitem",
+    "CondExpr", "Compare", "Operand", "And", "Or", "Not", "Concat", "Add", "Neg", "If", "List", "Tuple", "Slice",
+})  # fmt: skip
+FILTERS = frozenset({
+    "as_number", "as_bool", "as_native", "as_text", "int", "float", "string", "upper", "lower", "trim", "capitalize",
+    "default", "d", "replace", "length", "first", "last", "abs",
+    "list", "tojson",
+})  # fmt: skip
+METHODS = frozenset({
+    "upper", "lower", "strip", "lstrip", "rstrip", "split", "startswith", "endswith", "removeprefix", "removesuffix",
+})  # fmt: skip
 DESTINATION_KEYS = {"type", "region", "site_id", "api_key", "app_api_key", "path", "url", "ca_file", *SETTINGS}
 
 
@@ -252,11 +271,25 @@ class _Reader:
         for count in WHOLE:
             values[count] = self.whole(node, count, values.get(count))
         values = {name: value for name, value in values.items() if value is not None}
+        if kind == "duckdb":
+            self.duckdb(values, nodes)
         return Target(
             name=name, type=kind, profile_name=profile, schema=str(values.get("schema") or "main"),
             database=str(values.get("dbname") or values.get("database") or ""), threads=values.get("threads") or 1,
             fields=values, profiles_path=self.path, state_schema=str(values.get("state_schema") or ""), where=node.where,
         )  # fmt: skip
+
+    def duckdb(self, values: Mapping[str, Any], nodes: Mapping[str, Node]) -> None:
+        """What models may reach beside the database."""
+        files = values.get("external_files")
+        if files is not None and not (isinstance(files, list) and all(isinstance(one, str) and one for one in files)):
+            self.bad("'external_files' must be a list of texts", nodes["external_files"], code="RV011")
+        settings = values.get("settings")
+        if isinstance(settings, dict) and str(settings.get("enable_external_access", "")).lower() in {"true", "1", "on"}:
+            self.warnings.append(
+                f"{nodes['settings'].where}: with enable_external_access models read and write every file and address "
+                "that this process can; `external_files` names those that they need"
+            )
 
     def whole(self, node: Node, key: str, value: Any) -> int | None:  # noqa: ANN401 checked here
         """A whole number above 0; a variable gives it as text."""
@@ -356,10 +389,20 @@ class _Reader:
             self.bad(f"the environment variable {missing.name} is not set, and {key!r} needs it", node, code="RV027",
                      hint=f"export {missing.name}=…, or give a default: env_var('{missing.name}', '…')")  # fmt: skip
             return Secret("") if secret else ""
+        except ConfigError as problem:
+            self.bad(f"{key!r} {problem.message}", node, hint=problem.hint, code="RV028")
+            return Secret("") if secret else ""
         except Exception as error:  # noqa: BLE001 whatever a template can raise; its text may hold a value
             self.bad(f"{key!r} cannot be rendered ({type(error).__name__})", node, code="RV028")
             return Secret("") if secret else ""
         return Secret(str(made)) if secret else made
+
+
+def keys_of(target: Target | None, destination: Destination | None) -> frozenset[str]:
+    """The values of all secrets of a target and its destination, which no model may see."""
+    values = [*target.fields.values()] if target else []
+    values += [destination.site_id, destination.api_key, destination.app_api_key] if destination else []
+    return frozenset(value.reveal() for value in values if isinstance(value, Secret) and value.reveal())
 
 
 class MissingVariable(Exception):  # noqa: N818 named by what happened
@@ -378,8 +421,12 @@ def rendered(text: str, environ: Mapping[str, str], functions: Mapping[str, Any]
     Args:
         functions: others that the template may call.
 
+    Only what cannot loop, multiply or look inside objects is rendered, so no value takes long or grows: this is done
+    in the process that knows the keys (templates of models are rendered in another one, `render.py`).
+
     Raises:
         MissingVariable: a variable is not set and has no default.
+        ConfigError: the value holds more Jinja than that.
     """
     from jinja2 import StrictUndefined  # noqa: PLC0415 only where a value has Jinja
     from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415
@@ -401,17 +448,53 @@ def rendered(text: str, environ: Mapping[str, str], functions: Mapping[str, Any]
         made.append(value)
         return value
 
-    environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, optimized=False)
     environment.filters.update(
         as_number=lambda v: keep(float(v) if "." in str(v) else int(v)), as_bool=lambda v: keep(_boolean(v)),
         as_native=lambda v: keep(_native(v)), as_text=str, int=lambda v: keep(int(v)),
+        replace=_replaced,
     )  # fmt: skip
+    if len(text) > MAX_VALUE:
+        raise ConfigError(f"is longer than {MAX_VALUE:,} characters")
+    odd = next(_odd(environment.parse(text)), "")
+    if odd:
+        raise ConfigError(
+            f"holds more Jinja than a value may: {odd}",
+            hint="values take env_var(), var(), target, conditions and simple filters",
+        )
     out = environment.from_string(text).render({**(functions or {}), "env_var": env_var})
     native = made[0] if len(made) == 1 and out == str(made[0]) else out
     if isinstance(native, str):
         for placeholder, value in hidden.items():
             native = native.replace(placeholder, value)
     return native
+
+
+def _odd(node: Any) -> Iterator[str]:  # noqa: ANN401 a node of Jinja
+    """What in a value could loop, multiply, or reach into an object."""
+    kind = type(node).__name__
+    name = str(getattr(node, "name", None) or getattr(node, "attr", ""))
+    if kind not in NODES:
+        yield f"`{kind.lower()}`"
+    elif kind == "Filter" and name not in FILTERS:
+        yield f"the filter {name!r}"
+    elif kind == "Getattr" and name.startswith("_"):
+        yield f"the attribute {name!r}"
+    elif kind == "Call":
+        called = node.node
+        if type(called).__name__ == "Getattr" and called.attr not in METHODS:
+            yield f"a call of {called.attr!r}"
+        elif type(called).__name__ == "Name" and called.name not in {"env_var", "var"}:
+            yield f"a call of {called.name!r}"
+    for inside in node.iter_child_nodes():
+        yield from _odd(inside)
+
+
+def _replaced(text: str, old: str, new: str) -> str:
+    """Jinja's `replace`, within bounds."""
+    if len(text) + text.count(old) * len(new) > MAX_VALUE:
+        raise ConfigError(f"gives more than {MAX_VALUE:,} characters")
+    return text.replace(old, new)
 
 
 def _boolean(value: Any) -> bool:  # noqa: ANN401 a filter's value

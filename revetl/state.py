@@ -37,7 +37,18 @@ from revetl.dialects import (
 from revetl.diffsql import SEND_LAST, Known, Shape, row_digest
 from revetl.errors import LeaseHeld, LeaseLost, StateDamaged, WarehouseError
 from revetl.seal import Seal, measure
-from revetl.tables import SCHEMA_VERSION, StreamTables, field_column, quoted, runs_table, sync_log_table
+from revetl.tables import (
+    SCHEMA_VERSION,
+    SHARED,
+    TOMBS,
+    StreamTables,
+    field_column,
+    quoted,
+    rates_table,
+    runs_table,
+    sync_log_table,
+    tombs_table,
+)
 from revetl.warehouse import Warehouse
 
 CHECK_EVERY_MS = 24 * 3600 * 1000
@@ -185,7 +196,7 @@ def ensure_schema(warehouse: Warehouse, schema: str, catalog: Catalog) -> None:
     Raises:
         WarehouseError: with the statement that grants the right, where it is missing.
     """
-    if "runs" in catalog and "sync_log" in catalog:
+    if catalog.keys() >= set(SHARED):
         return
     name = warehouse.engine.dialect.identifier_preparer.quote(quoted(schema))
     try:
@@ -195,7 +206,7 @@ def ensure_schema(warehouse: Warehouse, schema: str, catalog: Catalog) -> None:
             f"cannot create the state schema {schema!r}: {error.message}",
             hint=f"let an owner run: CREATE SCHEMA {name}; and grant its use to the role of this target",
         ) from None
-    for table in (runs_table(schema), sync_log_table(schema)):
+    for table in (runs_table(schema), sync_log_table(schema), rates_table(schema)):
         warehouse.execute(sa.schema.CreateTable(table, if_not_exists=True))
 
 
@@ -235,7 +246,8 @@ class Stream:
             StateDamaged: tables are missing, or the schema is newer than this revetl.
         """
         if not self.exists:
-            self._check_absent()
+            if problem := self.absent():
+                raise damaged(self.tables.uid, problem)
             self.control = Control()
             return self.control
         kept = (self.tables.state, self.tables.open, self.tables.ack)
@@ -272,22 +284,19 @@ class Stream:
             raise damaged(self.control.name, problem)
         return self.control
 
-    def _check_absent(self) -> None:
-        """A stream without a control row must be new, or reset by hand."""
+    def absent(self) -> str:
+        """What is wrong where there is no control row: a stream without one must be new, or reset by hand."""
         if self.tables.state.name in self.catalog:
-            raise damaged(
-                self.tables.uid, f"{self.tables.state.fullname} exists but its control table {self.tables.ctl.name} does not"
-            )
+            return f"{self.tables.state.fullname} exists but its control table {self.tables.ctl.name} does not"
         if self.tables.uid == "ws" or "sync_log" not in self.catalog:
-            return
+            return ""
         log = sync_log_table(self.tables.schema).c
         rows = self.warehouse.fetch(
-            sa.select(log.name, log.status)
+            sa.select(log.status)
             .where(log.uid == self.tables.uid, sa.or_(log.fence > 0, log.status == RESET))
             .order_by(log.finished_at.desc()).limit(1)
         )  # fmt: skip
-        if rows and rows[0][1] != RESET:
-            raise damaged(str(rows[0][0]), "it ran before, and its tables are gone")
+        return "it ran before, and its tables are gone" if rows and rows[0][0] != RESET else ""
 
     def _damage(self, kept: Sequence[sa.Table], ack_rows: int) -> str:
         """What is wrong by the counts of the control row; an empty string if nothing is."""
@@ -345,6 +354,14 @@ class Stream:
         return sa.Table(table.name, sa.MetaData(), *(sa.Column(quoted(n), sa.types.NULLTYPE) for n in names),
                         schema=quoted(self.tables.schema))  # fmt: skip
 
+    def open_seal(self) -> str:
+        """The seal of the open rows as they are now, for the control row."""
+        return self._measure(self.tables.open).text()
+
+    def state_seal(self) -> Seal:
+        """The seal of the state as it is now."""
+        return self._measure(self.tables.state)
+
     def _measure(self, table: sa.Table, where: Callable[[sa.Table], Any] | None = None) -> Seal:
         # when a row was tried last says nothing of what Customer.io has
         columns = tuple(name for name in self.catalog[table.name] if name not in {"_first_at", "_last_try"})
@@ -381,6 +398,7 @@ class Stream:
             contracts=contracts,
             contract=number,
             has_state=self.exists,
+            tombs=tombs_table(self.tables.schema) if TOMBS in self.catalog else None,
         )
         return known, json.dumps({**contracts, number: digests}, separators=(",", ":"))
 
@@ -391,7 +409,14 @@ class Stream:
         if self.exists:
             self._migrate()
             return
-        self._check_absent()
+        if problem := self.absent():
+            raise damaged(name, problem)
+        self.make(name)
+
+    def make(self, name: str) -> None:
+        """Create the tables that are missing, whatever became of them (for a repair)."""
+        if self.exists:
+            self._migrate()
         now = self.dialect.now_ms()
         first: dict[str, Any] = {
             column.name: sa.cast(sa.null(), column.type) for column in self.tables.ctl.columns
@@ -411,6 +436,9 @@ class Stream:
         if self.tables.uid != "ws":
             for table in (self.tables.state, self.tables.ack, self.tables.open):
                 self._create(sa.schema.CreateTable(table, if_not_exists=True), table)
+        if self.exists:
+            self.catalog = read_catalog(self.warehouse, self.tables.schema)
+            return
         # the row comes with the table in one statement, so no other run can see one without the other
         row = sa.select(*(value.label(quoted(key)) for key, value in first.items()))
         self._create(CreateTableAs(self.tables.ctl, row), self.tables.ctl)
@@ -473,7 +501,8 @@ class Stream:
         abandoned = sa.and_(ctl.owner.is_not(None), ctl.lease_until + DRAIN_MS > ctl.drain_until)
         changed = self.warehouse.execute(
             sa.update(self.tables.ctl)
-            .where(sa.or_(ctl.owner.is_(None), ctl.lease_until < now))
+            # an older copy of the row is not taken: reading it then says what is wrong
+            .where(sa.or_(ctl.owner.is_(None), ctl.lease_until < now), ctl.fence >= self._last_logged_fence())
             .values(
                 fence=ctl.fence + 1,
                 owner=owner,
@@ -484,14 +513,12 @@ class Stream:
         control = self.read()
         if changed != 1 or control.owner != owner:
             remaining = self.warehouse.fetch(sa.select(control.lease_until - now))[0][0]
+            who = f" ({control.owner})" if control.owner else ""  # it may have ended since
             raise LeaseHeld(
-                f"another run ({control.owner}) is at work on {control.name!r}",
+                f"another run{who} is at work on {control.name!r}",
                 hint=f"wait for it; if it is dead, its lease ends by itself in {max(0, int(remaining) // 1000)} s, "
                 "or now with: revetl state unlock" + ("" if self.tables.uid == "ws" else f" --select {control.name}"),
             )
-        if control.fence <= self._logged:
-            self.release(Lease(owner=owner, fence=control.fence), success=False)
-            raise damaged(control.name, f"run {self._logged} is in the log, and its control row is an older copy")
         return Lease(owner=owner, fence=control.fence)
 
     def _guarded(self, lease: Lease, **values: Any) -> None:  # noqa: ANN401 column values or expressions
@@ -613,17 +640,17 @@ class Stream:
             lease_until=now + LEASE_MS, **values,
         )  # fmt: skip
 
-    def checkpoint(self, lease: Lease, acks: Acks, *, hwm: int | None = None, unknown: bool = False) -> None:
+    def checkpoint(self, lease: Lease, acks: Acks, *, hwm: int | None = None, doubt: bool = False) -> None:
         """Append outcomes, renew the lease and raise `hwm`, in one transaction.
 
         Args:
-            unknown: some request of this run has an unknown outcome: later runs wait until it cannot be applied.
+            doubt: some request of this run may still be applied: later runs wait until it cannot be any more.
         """
         now = self.dialect.now_ms()
         values: dict[str, Any] = {"lease_until": now + LEASE_MS}
         if hwm is not None:
             values |= {"hwm": hwm, "intent_at": now}
-        if unknown:
+        if doubt:
             values["drain_until"] = now + DRAIN_MS
         rows = self._ack_rows(lease.fence, acks)
         if rows:
@@ -715,6 +742,19 @@ class Stream:
                 .values(_outcome="held", _reason="unknown_outcome")
             )
             self._guarded(lease, open_seal=self._measure(self.tables.open).text())
+
+    def purge(self, lease: Lease, *, state: sa.ColumnElement[bool], open_rows: sa.ColumnElement[bool]) -> int:
+        """Delete rows of forgotten people from state and open, in one transaction; how many."""
+        with self.warehouse.transaction():
+            # the condition for `open` may look into the state, so it goes first
+            gone = self.warehouse.execute(sa.delete(self.tables.open).where(open_rows))
+            gone += self.warehouse.execute(sa.delete(self.tables.state).where(state))
+            self._seal = self._measure(self.tables.state)
+            self._guarded(
+                lease, state_rows=self._seal.rows, state_seal=self._seal.text(),
+                open_seal=self._measure(self.tables.open).text(),
+            )  # fmt: skip
+        return gone
 
     # --- the fold's parts ------------------------------------------------------------------------------------
 

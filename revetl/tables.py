@@ -7,7 +7,9 @@ Every stream has its own four, so that streams never wait for each other's locks
     ack__<uid>           ranges of plan numbers with their outcome, appended at checkpoints
     open__<uid>          refused, held and unknown rows that outlive their plan
     state__<uid>         what Customer.io has acknowledged: people by attribute, events by key
-    runs, syncs_log      one row a run, one row a sync and run
+    rates                one row a run that is sending: its part of the workspace's rate
+    tomb__all            digests of people who were forgotten; made by the first `revetl forget`
+    runs, sync_log       one row a run, one row a sync and run
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from typing import Any
 import sqlalchemy as sa
 
 SCHEMA_VERSION = 2
+TOMBS = "tomb__all"
+RATES = "rates"
+SHARED = ("runs", "sync_log", RATES)  # made by the first run
 LONGEST_NAME = 60  # PostgreSQL cuts names at 63 bytes without a word
 
 
@@ -117,6 +122,25 @@ class StreamTables:
     def plan(self, fence: int, columns: Sequence[str] = ()) -> sa.Table:
         """The frozen plan of one run; columns as `diffsql` gives them."""
         return self._table(f"plan__{self.uid}__{fence}", [sa.Column(quoted(name), sa.types.NULLTYPE) for name in columns])
+
+
+def tombs_table(schema: str) -> sa.Table:
+    """One row a forgotten person: a salted digest, never the key; survives every reset."""
+    return sa.Table(
+        TOMBS, sa.MetaData(),
+        *_columns(("digest", sa.Text), ("salt", sa.Text), ("reason", sa.Text), ("buried_at", sa.BigInteger),
+                  ("done_at", sa.BigInteger)),
+        schema=quoted(schema),
+    )  # fmt: skip
+
+
+def rates_table(schema: str) -> sa.Table:
+    """One row a run that is sending: its part of the workspace's rate, until when, and on which lane."""
+    return sa.Table(
+        RATES, sa.MetaData(),
+        *_columns(("owner", sa.Text), ("lane", sa.Text), ("part", sa.Double), ("until", sa.BigInteger)),
+        schema=quoted(schema),
+    )  # fmt: skip
 
 
 def runs_table(schema: str) -> sa.Table:

@@ -13,8 +13,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from revetl.errors import ConfigError, LeaseHeld, StateDamaged
-from revetl.state import DRAIN_MS, RESET, Catalog, read_catalog
+from revetl.errors import ConfigError, LeaseHeld
+from revetl.state import DRAIN_MS, RESET, Catalog, Stream, read_catalog
 from revetl.tables import StreamTables, quoted, runs_table, sync_log_table
 from revetl.warehouse import Warehouse
 
@@ -121,10 +121,7 @@ def _health(  # noqa: PLR0913 one question
 ) -> StreamHealth:
     tables = StreamTables(schema=schema, uid=uid)
     if tables.ctl.name not in catalog:
-        damaged = (
-            f"{tables.state.name} exists without {tables.ctl.name}" if tables.state.name in catalog else ""
-        )
-        return StreamHealth(name=name, uid=uid, damaged=damaged)
+        return StreamHealth(name=name, uid=uid, damaged=Stream(warehouse, tables, catalog).absent())
     found = warehouse.fetch(sa.select(tables.ctl))
     if len(found) != 1:
         return StreamHealth(
@@ -287,7 +284,7 @@ def accept_key(warehouse: Warehouse, schema: str, name: str, uid: str) -> None:
     warehouse.execute(sa.update(ctl).where(ctl.c.owner.is_(None)).values(key_kind=sa.null()))
 
 
-def release_held(warehouse: Warehouse, schema: str, name: str, uid: str) -> int:
+def resend_held(warehouse: Warehouse, schema: str, name: str, uid: str) -> int:
     """Let held events go out with the next run, under the same event ids; how many there are.
 
     Customer.io keeps events of one id apart only as long as it remembers the id, so this needs a person's word.
@@ -295,17 +292,55 @@ def release_held(warehouse: Warehouse, schema: str, name: str, uid: str) -> int:
     Raises:
         ConfigError, LeaseHeld, StateDamaged: nothing was changed.
     """
-    found = _idle(warehouse, schema, name, uid)
-    if found.damaged:
-        raise StateDamaged(
-            f"the state of {name!r} is damaged: {found.damaged}", hint="restore it from a backup"
+    stream = _whole(warehouse, schema, name, uid)
+    o, ctl = stream.tables.open, stream.tables.ctl
+    with warehouse.transaction():
+        rows = warehouse.execute(
+            sa.update(o)
+            .where(o.c._outcome == "held")
+            .values(_outcome="unknown", _first_at=sa.cast(warehouse.dialect.now_ms(), sa.BigInteger))
         )
-    o = StreamTables(schema=schema, uid=uid).open
-    return warehouse.execute(
-        sa.update(o)
-        .where(o.c._outcome == "held")
-        .values(_outcome="unknown", _first_at=sa.cast(warehouse.dialect.now_ms(), sa.BigInteger))
+        warehouse.execute(sa.update(ctl).values(open_seal=stream.open_seal()))
+    return rows
+
+
+def mark_sent(warehouse: Warehouse, schema: str, name: str, uid: str) -> int:
+    """Take held events for sent: they go into the ledger, and no run sends them again; how many there are.
+
+    Raises:
+        ConfigError, LeaseHeld, StateDamaged: nothing was changed.
+    """
+    stream = _whole(warehouse, schema, name, uid)
+    if "_person" not in stream.catalog[stream.tables.state.name]:
+        raise ConfigError(f"sync {name!r} sends people, and only events are ever held", hint="revetl status")
+    o, state, ctl = stream.tables.open, stream.tables.state, stream.tables.ctl
+    now = sa.cast(warehouse.dialect.now_ms(), sa.BigInteger)
+    number = sa.cast(sa.literal(0), sa.BigInteger)  # of no contract: the row is never compared with the model's
+    rows = sa.select(o.c._key, o.c._variant, sa.func.coalesce(o.c._values, ""), number, o.c._fence, now).where(
+        o.c._outcome == "held"
     )
+    with warehouse.transaction():
+        warehouse.execute(
+            sa.insert(state).from_select(["_key", "_variant", "_digest", "_contract", "_fence", "_acked_at"], rows)
+        )
+        moved = warehouse.execute(sa.delete(o).where(o.c._outcome == "held"))
+        seal = stream.state_seal()
+        warehouse.execute(
+            sa.update(ctl).values(state_rows=seal.rows, state_seal=seal.text(), open_seal=stream.open_seal())
+        )
+    return moved
+
+
+def _whole(warehouse: Warehouse, schema: str, name: str, uid: str) -> Stream:
+    """The stream, if no run is at work on it and its rows are as the last one left them."""
+    _idle(warehouse, schema, name, uid)
+    catalog = read_catalog(warehouse, schema)
+    is_person = "_person" not in catalog.get(f"state__{uid}", {})
+    stream = Stream(warehouse, StreamTables(schema=schema, uid=uid, is_person=is_person), catalog)
+    stream.create(name)
+    stream.read()
+    stream.verify()
+    return stream
 
 
 # --- models that are views or tables, and checks before a run -----------------------------------------------------

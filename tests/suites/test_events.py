@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
+from revetl import upkeep
 from revetl.contracts import Initial, NoPerson
 from revetl.errors import ExitCode
-from tests.suites.world import World, orders_sync, people_sync
+from tests.suites.world import SCHEMA, World, orders_sync, people_sync
 
 
 def sent(world: World) -> int:
@@ -144,6 +147,9 @@ def test_events_keep_the_time_of_the_fact(world: World) -> None:
 def test_state_loss_of_the_ledger_does_not_double_events_because_ids_come_from_the_key(world: World) -> None:
     world.run(backfill=True)
     world.sql(*(f"DROP TABLE revetl_test.{name}__orders01" for name in ("ctl", "state", "ack", "open")))
+    assert world.run(backfill=True).exit_code == ExitCode.STATE
+    with closing(world.connect()) as warehouse:
+        upkeep.reset(warehouse, SCHEMA, "orders", "orders01")
 
     result = world.run(backfill=True)
 

@@ -1,17 +1,10 @@
-"""The crash-safe protocol: unknown outcomes, leases, damage, and a kill at every statement; on every warehouse."""
+"""The crash-safe protocol: unknown outcomes, leases and damage, on every warehouse (kills: tests/crash)."""
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import signal
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from revetl.contracts import WhenMissing
@@ -299,30 +292,6 @@ def test_a_signal_between_events_and_deletes_leaves_the_deletes_to_the_next_run(
     assert world.person("b") is None
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        "DROP TABLE {s}.state__people01",
-        "DROP TABLE {s}.open__people01",
-        "DROP TABLE {s}.ctl__people01",
-        "DELETE FROM {s}.state__people01 WHERE _key = 'a'",
-        "INSERT INTO {s}.state__people01 SELECT * FROM {s}.state__people01 WHERE _key = 'a'",
-        "UPDATE {s}.ctl__people01 SET schema_version = 99",
-        "DELETE FROM {s}.ctl__people01",
-        "UPDATE {s}.ctl__ws SET workspace_id = '1'",
-    ],
-)
-def test_damage_is_found_before_the_first_request(world: World, damage: str) -> None:
-    world.run("people")
-    requests = world.held()["operations"]
-    world.sql("UPDATE people SET plan = 'B'", damage.format(s=SCHEMA))
-
-    result = world.run("people")
-
-    assert result.exit_code == ExitCode.STATE
-    assert world.held()["operations"] == requests
-
-
 def test_left_over_tables_go_away(world: World) -> None:
     world.run("people")
     world.sql(f"CREATE TABLE {SCHEMA}.plan__people01__1 AS SELECT 1 AS _seq")
@@ -367,90 +336,3 @@ def test_diff_shows_old_and_new_values_where_asked(world: World) -> None:
 
     [sample] = diff.samples
     assert (sample.op, sample.key, dict(sample.changes)) == ("update", "a", {"plan": ("free", "B")})
-
-
-# --- a kill at every statement ------------------------------------------------------------------------------------
-
-KILLER = """
-import json, os, signal, sys
-from pathlib import Path
-from tests.suites import world as w
-kind, place, box_json, n = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4])
-from revetl.contracts import WhenMissing
-from revetl.warehouse import open_warehouse
-class Box: pass
-box = Box(); box.__dict__.update(box_json)
-calls = 0
-def probe(when, word):
-    global calls
-    calls += 1
-    if calls == n:
-        os.kill(os.getpid(), signal.SIGKILL)
-fields = {"path": place} if kind == "duckdb" else json.loads(place)
-connect = lambda read_only=False, probe=None: open_warehouse(kind, fields, root=Path("/"), read_only=read_only, probe=probe)
-world = w.World(connect=connect, box=box, syncs=[w.people_sync(when_missing=WhenMissing.DELETE), w.orders_sync()])
-class Destination(w.SandboxDestination):
-    def send(self, body, *, deadline_s):
-        probe("before", "send")
-        reply = super().send(body, deadline_s=deadline_s)
-        probe("after", "send")
-        return reply
-result = world.run(probe=probe, backfill=True, destination=lambda: Destination(box))
-sys.exit(int(result.exit_code))
-"""
-
-
-def _truth(world: World) -> None:
-    """The workspace equals the tables: every person with today's values, every order once."""
-    people = world.ask("SELECT id, plan FROM people")
-    assert world.held()["people"] == len(people)
-    for key, plan in people:
-        assert (world.person(key) or {}).get("plan") == plan
-    assert world.held()["events"] == {"Order Completed": world.ask("SELECT count(*) FROM orders")[0][0]}
-
-
-def test_a_kill_at_a_statement_or_a_request_is_repaired_by_one_clean_run(world: World, tmp_path: Path) -> None:
-    """A sample: every sixth boundary."""
-    assert _sweep(world, tmp_path, step=6) > 15
-
-
-@pytest.mark.soak
-def test_a_kill_at_every_statement_and_every_request_is_repaired_by_one_clean_run(
-    world: World, tmp_path: Path
-) -> None:
-    assert _sweep(world, tmp_path, step=1) > 100
-
-
-def _sweep(world: World, tmp_path: Path, *, step: int) -> int:
-    """SIGKILL before and after statements and requests, until a run gets through; the number of kills."""
-    world.syncs[0] = people_sync(when_missing=WhenMissing.DELETE)
-    url = world.connect().engine.url
-    if "duckdb" in url.drivername:
-        kind, place = "duckdb", str(url.database)
-    else:
-        kind, place = "postgres", json.dumps({"host": url.query["host"], "user": url.username, "dbname": url.database})
-    box = json.dumps({k: getattr(world.box, k) for k in ("url", "site_id", "api_key", "app_api_key")})
-    script = tmp_path / "killer.py"
-    script.write_text(KILLER)
-    n, killed = 1, 0
-    while True:
-        # every round changes something of each kind: an update, a new person with an order, a vanished person
-        round_ = n
-        world.sql(f"UPDATE people SET plan = 'v{round_}' WHERE id = 'a'", "DELETE FROM people WHERE id LIKE 'r%'",
-                  f"INSERT INTO people VALUES ('r{round_}', 'r{round_}@example.com', 'v{round_}', 1)")  # fmt: skip
-        world.order(f"order-{round_}", "a", 1, round_)
-        done = subprocess.run(
-            [sys.executable, str(script), kind, place, box, str(n)], check=False, capture_output=True, text=True,
-            cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        )  # fmt: skip
-        world.forget_drain()
-        clean = world.run(backfill=True)
-        assert clean.exit_code == ExitCode.OK, (n, clean.error, [s.error for s in clean.syncs], done.stderr[-500:])
-        _truth(world)
-        assert world.run().requests == 0, f"after the kill at {n} one clean run was not enough"
-        if done.returncode != -signal.SIGKILL:
-            assert done.returncode == 0, done.stderr
-            break
-        killed += 1
-        n += step
-    return killed

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from revetl.contracts import Field, FieldType, IdentifierKind, Initial, Sync, SyncType
 from revetl.customerio import TrackSender
-from revetl.delivery import DeliverySettings, RealClock
+from revetl.delivery import Clock, DeliverySettings, RealClock
 from revetl.engine import CompiledSync, DiffResult, Engine, RunOptions, RunResult
 from revetl.errors import Where
 from revetl.plan import Counts
@@ -167,10 +167,10 @@ class World:
             if not names or sync.name in names
         ]
 
-    def engine(self, warehouse: Warehouse) -> Engine:
+    def engine(self, warehouse: Warehouse, clock: Clock | None = None) -> Engine:
         """An engine over it."""
         people = {c.sync.name: c for c in self.compiled() if c.sync.is_person}
-        return Engine(warehouse, schema=SCHEMA, people=people, clock=RealClock(), observer=self.observer)
+        return Engine(warehouse, schema=SCHEMA, people=people, clock=clock or RealClock(), observer=self.observer)
 
     def run(
         self,
@@ -178,13 +178,14 @@ class World:
         settings: DeliverySettings = FAST,
         probe: Probe | None = None,
         destination: Callable[[], Any] | None = None,
+        clock: Clock | None = None,
         seed: int = 7,
         **options: Any,
     ) -> RunResult:
         """One whole run, as `revetl run` makes it."""
         warehouse = self.connect(probe=probe)
         try:
-            result = self.engine(warehouse).run(
+            result = self.engine(warehouse, clock).run(
                 self.compiled(names), RunOptions(**options), settings=settings, rng=random.Random(seed),
                 connect=destination or (lambda: SandboxDestination(self.box)), owner=f"test-{os.getpid()}-{seed}",
             )  # fmt: skip
@@ -208,6 +209,7 @@ class World:
             "AND table_name LIKE 'ctl\\_\\_%' ESCAPE '\\'"
         ):
             self.sql(f'UPDATE {SCHEMA}."{table}" SET lease_until = 1, drain_until = 1')
+        self.sql(f"DELETE FROM {SCHEMA}.rates")
 
     # --- what Customer.io holds ------------------------------------------------------------------------------
 

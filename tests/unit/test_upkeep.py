@@ -133,7 +133,7 @@ def test_reset_waits_for_a_run_and_for_its_last_request(warehouse: Warehouse) ->
 def test_reset_cures_a_state_without_its_control_row(warehouse: Warehouse) -> None:
     one = stream(warehouse)
     warehouse.execute(sa.schema.DropTable(one.tables.ctl))
-    assert "without" in upkeep.health(warehouse, SCHEMA, [PEOPLE])[0].damaged
+    assert "does not" in upkeep.health(warehouse, SCHEMA, [PEOPLE])[0].damaged
     upkeep.reset(warehouse, SCHEMA, *PEOPLE)
     assert not [name for name in tables(warehouse) if "p01" in name]
 
@@ -188,7 +188,7 @@ def test_release_lets_held_events_be_planned_again(warehouse: Warehouse) -> None
     }
     for key, outcome in (("a", "held"), ("b", "refused"), ("c", "held")):
         warehouse.execute(sa.insert(one.tables.open).values(**row | {"_key": key, "_outcome": outcome}))
-    assert upkeep.release_held(warehouse, SCHEMA, "orders", "o01") == 2
+    assert upkeep.resend_held(warehouse, SCHEMA, "orders", "o01") == 2
     o = one.tables.open.c
     found = warehouse.fetch(sa.select(o._key, o._outcome, o._first_at > 5).order_by(o._key))
     assert found == [("a", "unknown", True), ("b", "refused", False), ("c", "unknown", True)]

@@ -1,0 +1,80 @@
+"""One rate for a workspace, shared by all runs that send to it.
+
+The declared rates are the workspace's, not a run's. Each run that sends holds a part of them, 0 to 1, in the table
+`rates`, and asks again at every pause (at least every 15 seconds). Runs on the live lane share equally; a backfill
+gets at most half, and a tenth while a live run is sending. What others hold is never taken from them: a newcomer
+gets what is free now, and more once the others have asked again. So the parts together never exceed 1. A run
+that dies frees its part after 90 seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import sqlalchemy as sa
+
+from revetl.state import Stream
+from revetl.tables import rates_table
+from revetl.warehouse import Warehouse
+
+Lane = Literal["live", "backfill"]
+
+EVERY_S = 15.0
+HELD_MS = 90_000
+ALONE = {"live": 1.0, "backfill": 0.5}
+BESIDE_LIVE = 0.1  # what all backfills get together while a live run sends
+LEAST = 0.01  # below that a part is as good as none
+
+
+def fair(lane: str, lanes: list[str]) -> float:
+    """The part that a run on `lane` should have, when runs on `lanes` (its own included) are sending. Pure."""
+    live, back = lanes.count("live"), lanes.count("backfill")
+    if lane == "backfill":
+        return (BESIDE_LIVE if live else ALONE["backfill"]) / back
+    return (1.0 - (BESIDE_LIVE if back else 0.0)) / live
+
+
+def granted(lane: str, others: list[tuple[str, float]]) -> float:
+    """What a run gets now: its fair part, as far as the others have left it. Pure."""
+    wanted = fair(lane, [lane, *(other for other, _ in others)])
+    free = max(0.0, 1.0 - sum(part for _, part in others))
+    return min(wanted, free)
+
+
+class Share:
+    """A run's part of the workspace's rate.
+
+    Args:
+        workspace: whose control row serialises the runs that ask.
+        owner: of the run.
+    """
+
+    def __init__(self, warehouse: Warehouse, workspace: Stream, *, schema: str, owner: str) -> None:
+        self._warehouse = warehouse
+        self._workspace = workspace
+        self._table = rates_table(schema)
+        self._owner = owner
+        self._held = False
+
+    def ask(self, lane: Lane) -> float:
+        """The part for the next while, above 0 and at most 1; or 0: ask again soon. One transaction."""
+        t, warehouse = self._table, self._warehouse
+        now = sa.select(warehouse.dialect.now_ms().label("ms")).cte("now")
+        others = sa.and_(t.c.owner != self._owner, t.c.until > now.c.ms)
+        with warehouse.transaction():
+            # whoever asks at the same time waits for this row
+            warehouse.execute(sa.update(self._workspace.tables.ctl).values(verified_at=warehouse.dialect.now_ms()))
+            rows = warehouse.fetch(sa.select(now.c.ms, t.c.lane, t.c.part).select_from(now.outerjoin(t, others)))
+            part = granted(lane, [(str(other), float(held)) for _, other, held in rows if other is not None])
+            part = part if part >= LEAST else 0.0
+            ms = int(rows[0][0])
+            warehouse.execute(sa.delete(t).where(sa.or_(t.c.owner == self._owner, t.c.until <= ms)))
+            warehouse.execute(sa.insert(t).values(owner=self._owner, lane=lane, part=part, until=ms + HELD_MS))
+        self._held = True
+        return part
+
+    def give_back(self) -> None:
+        """Leave the rate to the others."""
+        if self._held:
+            self._held = False
+            self._warehouse.execute(sa.delete(self._table).where(self._table.c.owner == self._owner))
