@@ -26,6 +26,8 @@ from enum import StrEnum
 from revetl.errors import Where
 
 NOWHERE = Where(file="")
+TOO_WIDE = 10**38 - 1  # what the plan says of an integer with more digits, or its negative; always refused
+ENDLESS_S = 2**62  # what the plan says of the time "infinity", or its negative; no time in Unix seconds
 
 
 class FieldType(StrEnum):

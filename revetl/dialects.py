@@ -18,11 +18,18 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement, Executable
 
-from revetl.contracts import Field, FieldType
+from revetl.contracts import ENDLESS_S, TOO_WIDE, Field, FieldType
 from revetl.tables import quoted
 
 MAX_DECIMAL_DIGITS = 38
+# classes of PostgreSQL's errors whose texts name things and never quote a row: connections, transactions, rights, names and
+# syntax, resources, operators (PostgreSQL's manual, appendix A)
+SAFE_SQLSTATES = frozenset({"08", "0A", "25", "28", "3B", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"})
 DOUBLE_EXACT = 2**53  # integers up to here are exact in a double
+# a decimal of 15 digits is what the shortest text of its nearest double says, one of 16 need not be (0.1 above 2^49);
+# and 10^22 is the largest power of ten that is a double, so beyond it DuckDB divides by another number
+DOUBLE_DIGITS, DOUBLE_SCALE = 15, 22
+NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 
 
 class Kind(StrEnum):
@@ -82,16 +89,19 @@ class Dialect:
     Attributes:
         name: dbt's adapter name.
         kind_of: the family of a native type name.
-        epoch: seconds since 1970 of a timestamp with time zone, as a number with a fraction.
+        seconds: since 1970 of a timestamp with time zone, cut towards the past to a 64-bit integer; null if infinite.
         at_zone: a naive timestamp read in a zone, as a timestamp with time zone.
-        json_text: any nested value as JSON text.
+        json_text: a nested value as JSON text; a number that is not finite shows as one.
+        iso_date: a date as text, whatever the session's style of dates.
+        collation: the one under which texts are equal if their characters are.
         any_value: one value of a group.
         digest: 32 hex digits of a text.
         now_ms: the warehouse's clock, milliseconds since 1970.
         row_hash: a quick hash of some values as an integer; may change with the engine's version.
         engine_version: of the engine, for what `row_hash` gives.
         sha256: 64 hex digits of a text.
-        strip_zeros: a decimal as text without trailing zeros.
+        strip_zeros: a decimal as text without zeros at its end, but for one behind the point.
+        trim_scale: a decimal of any scale without trailing zeros.
         ordered_scan: whether a scan gives the rows of a table in the order in which they were written.
         index_plan: whether ranges of `_seq` need an index to be read fast.
         transactional_ddl: whether CREATE and ALTER roll back.
@@ -99,9 +109,11 @@ class Dialect:
 
     name: str
     kind_of: Callable[[str], tuple[Kind, int | None]]
-    epoch: Callable[[Any], Any]
+    seconds: Callable[[Any], Any]
     at_zone: Callable[[Any, str], Any]
-    json_text: Callable[[Any], Any]
+    json_text: Callable[[Any, Column], Any]
+    iso_date: Callable[[Any], Any]
+    collation: str
     any_value: Callable[[Any], Any]
     digest: Callable[[Any], Any]
     now_ms: Callable[[], Any]
@@ -109,6 +121,7 @@ class Dialect:
     engine_version: Callable[[], Any]
     sha256: Callable[[Any], Any]
     strip_zeros: Callable[[Any], Any]
+    trim_scale: Callable[[Any], Any]
     index_plan: bool = False
     ordered_scan: bool = False
     transactional_ddl: bool = True
@@ -216,7 +229,7 @@ def _duckdb_kind(native: str) -> tuple[Kind, int | None]:
 
 def _postgres_kind(native: str) -> tuple[Kind, int | None]:
     lower = native.lower()
-    if lower.endswith("[]") or lower in {"record", "array"}:
+    if lower.endswith("[]") and not lower.startswith("record"):  # JSON of a record writes NaN as a text
         return Kind.NESTED, None
     if lower.startswith(("varchar", "character varying", "char", "bpchar", "text", "citext", "name")):
         return Kind.TEXT, None
@@ -246,22 +259,47 @@ def _now_ms_postgres() -> Any:  # noqa: ANN401 a SQL expression
     return sa.cast(sa.func.floor(sa.extract("epoch", sa.func.clock_timestamp()) * 1000), sa.BigInteger)
 
 
+def _seconds_duckdb(value: Any) -> Any:  # noqa: ANN401 a SQL expression
+    # microseconds are exact, `extract(epoch)` is a double; and // cuts towards zero
+    micros = sa.func.epoch_us(value)
+    return micros.op("//")(1_000_000) - sa.case((sa.func.mod(micros, 1_000_000) < 0, 1), else_=0)
+
+
+def _seconds_postgres(value: Any) -> Any:  # noqa: ANN401 a SQL expression
+    whole = sa.cast(sa.func.floor(sa.extract("epoch", value)), sa.BigInteger)
+    return sa.case((sa.func.isfinite(value), whole))
+
+
+def _json_text_postgres(value: Any, column: Column) -> Any:  # noqa: ANN401 SQL expressions
+    text = sa.cast(sa.func.to_jsonb(value), sa.Text)
+    element = column.native.lower().removesuffix("[]").partition("(")[0]
+    if element not in {"float4", "float8", "numeric"}:
+        return text
+    # to_jsonb would make the text "NaN" of it
+    odd: Any = sa.literal_column(f"CAST('{{{','.join(NOT_FINITE)}}}' AS {element}[])")
+    return sa.case((value.op("&&")(odd), sa.literal("[NaN]")), else_=text)
+
+
 def _any_value_postgres(value: Any) -> Any:  # noqa: ANN401 SQL expressions
     # any_value() came with PostgreSQL 16; the groups here have one row, so any aggregate gives that row's value
     return sa.func.bool_or(value) if isinstance(value.type, sa.Boolean) else sa.func.min(value)
 
 
 def _rtrim_zeros(text: Any) -> Any:  # noqa: ANN401 a SQL expression
-    trimmed = sa.func.rtrim(sa.func.rtrim(text, "0"), ".")
-    return sa.case((sa.func.strpos(text, ".") > 0, trimmed), else_=text)
+    trimmed = sa.func.rtrim(text, "0")
+    # 42.0 as the shortest text of a double is, so that one column has one form
+    whole = sa.case((sa.func.right(trimmed, 1) == ".", sa.func.concat(trimmed, "0")), else_=trimmed)
+    return sa.case((sa.func.strpos(text, ".") > 0, whole), else_=text)
 
 
 DUCKDB = Dialect(
     name="duckdb",
     kind_of=_duckdb_kind,
-    epoch=lambda value: sa.extract("epoch", value),
+    seconds=_seconds_duckdb,
     at_zone=lambda value, zone: sa.func.timezone(zone, value),
-    json_text=lambda value: sa.cast(sa.func.to_json(value), sa.Text),
+    json_text=lambda value, _: sa.cast(sa.func.to_json(value), sa.Text),
+    iso_date=lambda value: sa.cast(sa.cast(value, sa.Date), sa.Text),
+    collation="binary",
     any_value=sa.func.any_value,
     digest=sa.func.md5,
     now_ms=_now_ms_duckdb,
@@ -269,15 +307,19 @@ DUCKDB = Dialect(
     engine_version=sa.func.version,
     sha256=sa.func.sha256,
     strip_zeros=lambda value: _rtrim_zeros(sa.cast(value, sa.Text)),
+    trim_scale=lambda value: value,  # every decimal has one
     ordered_scan=True,
 )
 
 POSTGRES = Dialect(
     name="postgres",
     kind_of=_postgres_kind,
-    epoch=lambda value: sa.extract("epoch", value),
+    seconds=_seconds_postgres,
     at_zone=lambda value, zone: sa.func.timezone(zone, value),
-    json_text=lambda value: sa.cast(sa.func.to_jsonb(value), sa.Text),
+    json_text=_json_text_postgres,
+    # JSON knows one style of dates, a cast as many as DateStyle
+    iso_date=lambda value: sa.func.jsonb_build_array(sa.cast(value, sa.Date)).op("->>")(0),
+    collation="default",
     any_value=_any_value_postgres,
     digest=sa.func.md5,
     now_ms=_now_ms_postgres,
@@ -285,6 +327,7 @@ POSTGRES = Dialect(
     engine_version=lambda: sa.func.current_setting("server_version_num"),
     sha256=lambda text: sa.func.encode(sa.func.sha256(sa.func.convert_to(text, "UTF8")), "hex"),
     strip_zeros=lambda value: _rtrim_zeros(sa.cast(value, sa.Text)),
+    trim_scale=sa.func.trim_scale,
     index_plan=True,
 )
 
@@ -321,7 +364,14 @@ def type_problem(field: Field, column: Column) -> str:
     change values silently.
     """
     if column.kind not in _ACCEPTED[field.type]:
-        return f"column {column.name!r} is {column.native}, which is not a {field.type}"
+        # PostgreSQL's driver knows a type that an extension or a user made (an enum) by its number only
+        native = "of a type of its own" if column.native.isdigit() else column.native
+        known = column.kind is not Kind.OTHER
+        also = "" if known else "; cast it in the model, to text or to what it should be"
+        return f"column {column.name!r} is {native}, which is no {field.type}{also}"
+    digits = _DECIMAL.match(column.native)
+    if column.kind is Kind.DECIMAL and digits and int(digits[1]) > MAX_DECIMAL_DIGITS:
+        return f"column {column.name!r} is {column.native}; cast it to at most {MAX_DECIMAL_DIGITS} digits in the model"
     if field.type is FieldType.INTEGER and column.kind is Kind.DECIMAL and column.scale != 0:
         return f"column {column.name!r} is {column.native}; cast it to an integer in the model, or declare a number"
     if field.type is FieldType.TIMESTAMP and column.kind in {Kind.TIMESTAMP, Kind.DATE} and not field.zone:
@@ -349,14 +399,33 @@ def canonical_type(field: Field, column: Column) -> Canonical:
 
 
 def unix_seconds(dialect: Dialect, value: Any, column: Column, zone: str) -> Any:  # noqa: ANN401 SQL expressions
-    """A point in time as whole Unix seconds; a fraction is cut towards the past."""
-    if column.kind in {Kind.INTEGER, Kind.BIG_INTEGER}:
+    """A point in time as whole Unix seconds; a fraction is cut towards the past.
+
+    What has none, an infinite time, is `ENDLESS_S` or its negative: a null would say that there is no value.
+    """
+    if column.kind is Kind.BIG_INTEGER:
+        return _clamped(value, column, ENDLESS_S, sa.BigInteger())
+    if column.kind is Kind.INTEGER:
         return sa.cast(value, sa.BigInteger)
     if column.kind is Kind.DATE:
         value = sa.cast(value, sa.TIMESTAMP)
     if column.kind in {Kind.DATE, Kind.TIMESTAMP}:
         value = dialect.at_zone(value, zone)
-    return sa.cast(sa.func.floor(dialect.epoch(value)), sa.BigInteger)
+    future = value > sa.literal_column("TIMESTAMP WITH TIME ZONE '1970-01-01 00:00:00+00'")
+    endless = sa.case((future, sa.literal_column(str(ENDLESS_S))), (sa.not_(future), sa.literal_column(str(-ENDLESS_S))))
+    return sa.cast(sa.func.coalesce(dialect.seconds(value), endless), sa.BigInteger)
+
+
+def _clamped(value: Any, column: Column, most: int, kind: sa.types.TypeEngine[Any]) -> Any:  # noqa: ANN401
+    """An integer of more than 64 bits, where it is too large `most` or its negative: a cast would end the run."""
+
+    def bound(number: int) -> Any:  # noqa: ANN401 a SQL expression
+        return sa.literal_column(f"CAST({number} AS {column.native})")  # mixed with another type: compared as doubles
+
+    high: tuple[Any, Any] = (value >= bound(most), sa.literal_column(str(most)))
+    low: tuple[Any, Any] = (value <= bound(-most), sa.literal_column(str(-most)))
+    cases = [high] if column.native.upper().startswith("U") else [high, low]
+    return sa.cast(sa.case(*((when, sa.cast(then, kind)) for when, then in cases), else_=sa.cast(value, kind)), kind)
 
 
 def normalized(value: Any, rule: str) -> Any:  # noqa: ANN401 SQL expressions
@@ -374,18 +443,26 @@ def canonical_value(dialect: Dialect, field: Field, column: Column, canonical: C
     if field.type is FieldType.TIMESTAMP:
         return unix_seconds(dialect, value, column, field.zone)
     if field.type is FieldType.DATE:
-        return sa.cast(sa.cast(value, sa.Date), sa.Text)
+        return dialect.iso_date(value)
     if field.type in {FieldType.ARRAY, FieldType.OBJECT}:
-        return sa.cast(value, sa.Text) if column.kind in {Kind.TEXT, Kind.JSON} else dialect.json_text(value)
+        if column.kind is Kind.NESTED:
+            return dialect.json_text(value, column)
+        return sa.collate(sa.cast(value, sa.Text), dialect.collation)
     if field.type is FieldType.STRING:
-        value = value if column.kind is Kind.TEXT else sa.cast(value, sa.Text)
-        return normalized(value, field.normalize)
+        if column.kind is Kind.DATE:
+            return normalized(dialect.iso_date(value), field.normalize)
+        # a cast ends the padding of char(n); a collation that ignores case would hide a change of case
+        return normalized(sa.collate(sa.cast(value, sa.Text), dialect.collation), field.normalize)
     if field.type is FieldType.BOOLEAN:
         return sa.type_coerce(value, sa.Boolean())  # any_value needs to know
+    if column.kind is Kind.BIG_INTEGER and column.native.upper() != "UBIGINT":
+        return _clamped(value, column, TOO_WIDE, canonical.type)
+    if canonical.family == "decimal" and canonical.scale is None:
+        return dialect.trim_scale(sa.cast(value, canonical.type))
     return sa.cast(value, canonical.type)
 
 
-def readable(dialect: Dialect, field: Field, column: Any, canonical: Canonical, widest: float | None) -> Any:  # noqa: ANN401
+def readable(dialect: Dialect, column: Any, canonical: Canonical, widest: float | None) -> Any:  # noqa: ANN401
     """The SQL expression by which a canonical decimal is read for encoding: a double where that is exact, else digits.
 
     Args:
@@ -393,9 +470,12 @@ def readable(dialect: Dialect, field: Field, column: Any, canonical: Canonical, 
     """
     if canonical.family != "decimal":
         return column
-    if canonical.scale is not None and widest is not None and widest * 10**canonical.scale < DOUBLE_EXACT:
-        whole = field.type is FieldType.INTEGER
-        return sa.cast(column, sa.BigInteger()) if whole else sa.cast(column, sa.Double())
+    if canonical.scale is None or widest is None:
+        return dialect.strip_zeros(column)
+    if canonical.scale == 0 and widest < DOUBLE_EXACT:
+        return sa.cast(column, sa.BigInteger())
+    if canonical.scale <= DOUBLE_SCALE and widest * 10**canonical.scale < 10**DOUBLE_DIGITS:
+        return sa.cast(column, sa.Double())
     return dialect.strip_zeros(column)
 
 
@@ -407,9 +487,10 @@ def driver_problem(error: BaseException, statement: str) -> tuple[str, int]:
     """
     diag = getattr(error, "diag", None)  # psycopg.Error.diag; the classes of SQLSTATE are in the PostgreSQL manual
     if diag is not None and getattr(diag, "sqlstate", None):
-        about_data = diag.sqlstate[:2] in {"21", "22", "23"}
+        # what a function of the warehouse raises (it has a context) may hold anything, whatever class it gives itself
+        about_names = diag.sqlstate[:2] in SAFE_SQLSTATES and not diag.context
         text = f"{type(error).__name__} ({diag.sqlstate})"
-        if not about_data and diag.message_primary:
+        if about_names and diag.message_primary:
             text += f": {diag.message_primary}"
         position = int(diag.statement_position or 0)
         return text, statement.count("\n", 0, position) + 1 if position else 0

@@ -19,18 +19,20 @@ from typing import Any
 
 from revetl.contracts import Sync
 from revetl.errors import ConfigError, ProjectErrors, Where
+from revetl.nearest import near
 from revetl.profiles import (
-    SECRET_PREFIXES,
     Destination,
     MissingVariable,
     Profile,
     Secret,
     Target,
     find,
+    keys_of,
     load_profile,
     rendered,
 )
-from revetl.syncfile import NAME, SyncReader, near, schema
+from revetl.render import SECRET_PREFIXES, UNSET, readable, value_of
+from revetl.syncfile import NAME, SyncReader, schema
 from revetl.yamlfile import Node, read
 
 __all__ = ["Destination", "Model", "Project", "Secret", "Source", "Target", "load", "schema"]
@@ -53,14 +55,15 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV054": "two macros with one name",
     "RV060": "a template fails", "RV061": "a template gives too much", "RV062": "a wrong config()", "RV063": "models in a circle",
     "RV064": "ref() of no model", "RV065": "source() of no source", "RV066": "var() without a value",
-    "RV067": "a secret in a model", "RV068": "a model without SQL", "RV070": "no selector", "RV071": "a selector matches nothing",
-    "RV072": "files cannot be written",
+    "RV067": "a secret in a model", "RV068": "a model without SQL", "RV069": "a template takes too much time or memory",
+    "RV070": "no selector", "RV071": "a selector matches nothing",
+    "RV072": "files cannot be written", "RV073": "a model is not one SELECT",
+    "RV080": "models of a pull request where secrets are", "RV081": "sending for a pull request",
     "RV200": "a model does not give what its sync reads", "RV201": "keys that are missing or not unique",
     "RV202": "a key column of another type", "RV210": "a model without rows", "RV211": "max_deletes", "RV212": "max_changes",
     "RV213": "max_first_run", "RV214": "events of the past", "RV215": "no success for too long",
     "RV220": "a model's SQL does not run", "RV221": "a view or table cannot be built",
 })  # fmt: skip
-UNSET: Any = object()  # `None` is a value that a template may give
 CALL = re.compile(r"\w+\(.*\)", re.DOTALL)
 SECTION = re.compile(r"^\s*\[tool\.revetl(\.[^\]]*)?\]", re.MULTILINE)
 SETTINGS = {
@@ -177,7 +180,9 @@ def load(  # noqa: PLR0913 dbt's flags
     # a project named by --project-dir comes with its own profiles.yml, whatever lies where one stands
     chosen = _profile(root, root if project_dir is not None else here, settings, profiles_dir, profile, target, environ, problems)
     values = {**settings["vars"], **(cli_vars or {})}
-    sources = _Sources(root, environ, values, chosen.target if chosen else None, problems).read(
+    # the files of models and sources come with a pull request: they see no key, as the models do not
+    plain = readable(environ, keys_of(chosen.target, chosen.destination) if chosen else ())
+    sources = _Sources(root, plain, values, chosen.target if chosen else None, problems).read(
         _documents(root, settings["model_paths"], problems)
     )
     reader = SyncReader({*models, *sources}, problems)
@@ -337,11 +342,11 @@ class _Sources:
     """`sources:` of dbt's schema files; other keys of those files are dbt's business."""
 
     def __init__(
-        self, root: Path, environ: Mapping[str, str], values: Mapping[str, Any], target: Target | None,
-        problems: list[ConfigError],
+        self, root: Path, environ: tuple[Mapping[str, str], tuple[str, ...]], values: Mapping[str, Any],
+        target: Target | None, problems: list[ConfigError],
     ) -> None:  # fmt: skip
         self.root = root
-        self.environ = environ
+        self.environ, self.denied = environ
         self.values = values
         self.target = target
         self.problems = problems
@@ -390,16 +395,17 @@ class _Sources:
         text, place = _plain(node, key), node.get(key) or node
         if "{{" not in text or self.target is None:
             return text
-        environ = {name: value for name, value in self.environ.items() if not name.startswith(SECRET_PREFIXES)}
         try:
-            return str(rendered(text, environ, {"var": self.var, "target": self.target.shown()}))
+            return str(rendered(text, self.environ, {"var": self.var, "target": self.target.shown()}))
         except MissingVariable as missing:
-            if missing.name.startswith(SECRET_PREFIXES):
+            if missing.name in self.denied or missing.name.startswith(SECRET_PREFIXES):
                 self.bad(f"env_var({missing.name!r}): a secret may be used in profiles.yml only", place, "RV067")
                 return ""
             self.bad(f"{key!r} needs the environment variable {missing.name}, which is not set", place, "RV027",
                      hint=f"export {missing.name}=…")  # fmt: skip
         except ConfigError as problem:
+            if not problem.code:  # of the value itself, not of a var() in it
+                problem = ConfigError(f"{key!r} {problem.message}", hint=problem.hint, code="RV060")
             problem.where = place.where
             self.problems.append(problem)
         except Exception as error:  # noqa: BLE001 whatever a template can raise; its text may hold a value
@@ -408,22 +414,6 @@ class _Sources:
 
     def var(self, name: str, default: Any = UNSET) -> Any:  # noqa: ANN401 any YAML value
         return value_of(self.values, name, default)
-
-
-def value_of(values: Mapping[str, Any], name: str, default: Any = UNSET) -> Any:  # noqa: ANN401 any YAML value
-    """What dbt's `var()` gives.
-
-    Raises:
-        ConfigError: it has neither a value nor a default.
-    """
-    if name in values:
-        return values[name]
-    if default is UNSET:
-        raise ConfigError(
-            f"var({name!r}) has no value and no default{near(name, values)}",
-            hint=f"--vars '{name}: …', or `vars` in [tool.revetl]", code="RV066",
-        )  # fmt: skip
-    return default
 
 
 def _listed(node: Node, name: str) -> list[Node]:

@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from revetl.compiler import Compiled
 from revetl.contracts import SyncType
 from revetl.errors import ConfigError
-from revetl.syncfile import near
+from revetl.nearest import near
 
 METHODS = ("sync", "source", "tag", "path", "file", "type", "resource_type", "fqn")
 _WILD = re.compile(r"[*?\[]")

@@ -5,7 +5,6 @@ Every problem of every file is collected with its place; nothing stops at the fi
 
 from __future__ import annotations
 
-import difflib
 import re
 import secrets
 from collections.abc import Callable, Collection, Mapping
@@ -29,6 +28,7 @@ from revetl.contracts import (
     WhenMissing,
 )
 from revetl.errors import ConfigError, Where
+from revetl.nearest import near
 from revetl.yamlfile import Node
 
 UID = re.compile(r"[a-z0-9]{6,32}")
@@ -432,9 +432,10 @@ class SyncReader:
         if person:
             preference = name.startswith("cio_subscription_preferences.topics.")
             if (name.startswith(("_", "cio_")) or name in READ_ONLY) and not preference:
-                flat = "cio_subscription_preferences.topics.topic_1" if name == "cio_subscription_preferences" else ""
-                self.bad(f"{name!r} is reserved by Customer.io", key, code="RV039",
-                         hint=f"one topic at a time, so that others stay as they are: {flat}" if flat else "")  # fmt: skip
+                hint = f"send it under another name: my_{name.strip('_')}: {{column: {name}, type: string}}; then: revetl parse"
+                if name == "cio_subscription_preferences":
+                    hint = f"one topic at a time, so that others stay as they are: {name}.topics.topic_1"
+                self.bad(f"{name!r} is reserved by Customer.io", key, code="RV039", hint=hint)
             if identifier is not None and name == identifier.value:
                 self.bad(f"{name!r} is the identifier (`identify_by`); it is sent as such", key, code="RV039")
         elif name in RESERVED_PROPERTIES:
@@ -636,9 +637,3 @@ def _mismatch(node: Node, rule: Mapping[str, Any]) -> str:
 def new_uid() -> str:
     """A uid that nobody has. It begins with a letter, as YAML reads `12345678` and `1e234567` as numbers."""
     return secrets.choice("abcdef") + secrets.token_hex(4)[1:]
-
-
-def near(name: str, known: Collection[str]) -> str:
-    """`; did you mean 'x'?`, or nothing."""
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""

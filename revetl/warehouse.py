@@ -8,6 +8,7 @@ percent signs as they were written on every driver.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +16,20 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, CursorResult
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
 from revetl.dialects import DUCKDB, POSTGRES, Column, Dialect, driver_problem, subquery_text
 from revetl.errors import ConfigError, WarehouseError
 
 Probe = Callable[[str, str], None]
+READ_ONLY_S = 600  # the longest statement of a diff on PostgreSQL, where the target says nothing else
+LOST = "nothing is lost: the next run settles what this one left. Is the server well? `revetl debug` asks it; then: revetl run"
+SYSTEM = ("/proc/", "/sys/", "/dev/")
+# of DuckDB's own repository: what reads addresses of these kinds
+EXTENSIONS = {
+    "http": "httpfs", "https": "httpfs", "s3": "httpfs", "gcs": "httpfs", "gs": "httpfs", "r2": "httpfs", "hf": "httpfs",
+    "az": "azure", "azure": "azure", "abfss": "azure",
+}  # fmt: skip
 
 
 class Warehouse:
@@ -146,16 +155,45 @@ class Warehouse:
             yield
         except DBAPIError as error:
             problem, line = driver_problem(error.orig or error, error.statement or "")
+            line = line or _line_of_file(problem, error.statement or "")
             raise WarehouseError(
                 f"the warehouse refused {doing}: {problem}", hint=_hint(problem), line=line,
                 statement=error.statement or "",
             ) from None  # fmt: skip
+        except PendingRollbackError:  # what came before has lost the connection, and has said so
+            raise WarehouseError(f"the connection to the warehouse is lost, so {doing} could not be run", hint=LOST) from None
         except SQLAlchemyError as error:
             raise WarehouseError(f"{doing} could not be run: {type(error).__name__}") from None
 
 
+def _line_of_file(problem: str, statement: str) -> int:
+    """The line of a statement that names a file which DuckDB may not open: it says which, and not where."""
+    found = re.search(r'Cannot access (?:file|directory) "(.+?)" - ', problem)
+    at = statement.find(found[1].replace("'", "''")) if found else -1
+    return statement.count("\n", 0, at) + 1 if at >= 0 else 0
+
+
 def _hint(problem: str) -> str:
     lowered = problem.lower()
+    if "disabled by configuration" in lowered:
+        return (
+            "models reach no file or address that is not declared: make it a source with `external_location`, "
+            "or list it under `external_files` of the target in profiles.yml"
+        )
+    if "disabled through configuration" in lowered or "extension that is not" in lowered:
+        return "models load no extension: list it under `extensions` of the target in profiles.yml"
+    if "with name getenv" in lowered:
+        return "a model reads a variable of the environment by {{ env_var('NAME') }}"
+    if "(57014)" in problem:
+        return ("raise `statement_timeout` (seconds) of the target in profiles.yml, or make the model cheaper; then run again: "
+                "revetl run")  # fmt: skip
+    if "(55P03)" in problem or "(40P01)" in problem:
+        return "another session keeps what this needs; nothing is lost. When it is done: revetl run"
+    gone = ("(57P01)", "(57P02)", "(57P03)", "(08", "closed the connection", "connection is closed")
+    if any(sign in problem for sign in gone):
+        return LOST
+    if "(42501)" in problem:
+        return "the role of this target has no right to it; `revetl grants` prints what its roles need"
     if "could not set lock" in lowered:
         return "another process has this DuckDB file open (see the PID above): close it, then run again"
     if any(word in lowered for word in ("connection refused", "could not connect", "connection failed", "no such file")):
@@ -165,7 +203,7 @@ def _hint(problem: str) -> str:
     return ""
 
 
-def _duckdb_engine(fields: Mapping[str, Any], root: Path, *, read_only: bool) -> sa.Engine:
+def _duckdb_engine(fields: Mapping[str, Any], root: Path, *, read_only: bool, files: Sequence[str]) -> sa.Engine:
     path = str(fields.get("path") or ":memory:")
     if path != ":memory:" and not path.startswith(("md:", "motherduck:")):
         file = root / path
@@ -183,9 +221,86 @@ def _duckdb_engine(fields: Mapping[str, Any], root: Path, *, read_only: bool) ->
         connect_args={"read_only": read_only, "config": config},
         isolation_level="AUTOCOMMIT",
     )
-    # naive and zoned values must mean the same on every machine
-    sa.event.listen(engine, "connect", lambda connection, _: connection.execute("SET TimeZone = 'UTC'"))
+    settings = ["SET GLOBAL TimeZone = 'UTC'"]  # naive and zoned values must mean the same on every machine
+    if not (path.startswith(("md:", "motherduck:")) or opened(config)):
+        settings += _closed([*files, *_declared(fields, root)], _extensions(fields))
+    sa.event.listen(engine, "connect", lambda connection, _: _configure(connection, settings))
     return engine
+
+
+def opened(settings: Mapping[str, Any]) -> bool:
+    """Whether the owner of profiles.yml lets models read and write any file and address."""
+    return str(settings.get("enable_external_access", "")).lower() in {"true", "1", "on"}
+
+
+def _configure(connection: Any, settings: Sequence[str]) -> None:  # noqa: ANN401 a DuckDB connection
+    """Once for each open database: a second connection of this process finds it done, and locked."""
+    if str(connection.execute("SELECT current_setting('lock_configuration')").fetchone()[0]).lower() == "true":
+        return
+    for setting in settings:
+        try:
+            connection.execute(setting)
+        except Exception as error:  # noqa: BLE001 the driver has no common class for what an extension can raise
+            word = " ".join(setting.split(None, 2)[:2])
+            raise ConfigError(f"DuckDB refused `{word}`: {driver_problem(error, '')[0]}") from None
+
+
+def _closed(files: Sequence[str], extensions: Sequence[str]) -> list[str]:
+    """The statements after which SQL reaches nothing but the database and these files; none of them can be undone."""
+    folders = [folder for file in files if (folder := _folder(file))]
+    single = [file for file in files if not _folder(file)]
+    needed = dict.fromkeys([*extensions, *(EXTENSIONS[f.split("://")[0]] for f in single if f.split("://")[0] in EXTENSIONS)])
+    return [
+        *(f"{verb} {name}" for name in needed for verb in ("INSTALL", "LOAD")),
+        # a name of a Python variable must not become a table
+        "SET python_enable_replacements = false",
+        "SET autoinstall_known_extensions = false", "SET autoload_known_extensions = false",
+        f"SET allowed_paths = {_texts(single)}", f"SET allowed_directories = {_texts(folders)}",
+        "SET enable_external_access = false", "SET lock_configuration = true",
+    ]  # fmt: skip
+
+
+def _texts(values: Sequence[str]) -> str:
+    quoted = ("'" + value.replace("'", "''") + "'" for value in dict.fromkeys(values))
+    return f"[{', '.join(quoted)}]"
+
+
+def _folder(file: str) -> str:
+    """The folder that a pattern, or a name that ends with a slash, means; nothing for a single file.
+
+    Raises:
+        ConfigError: it is the whole disk, or a file of the system that is no data.
+    """
+    literal = re.split(r"[*?\[]", file, maxsplit=1)[0]
+    folder = literal[: literal.rfind("/") + 1] if literal != file or file.endswith("/") else ""
+    if (folder == "/" or file.startswith(SYSTEM)) and "://" not in file:
+        raise ConfigError(
+            f"a model may not read {file!r}: it is no file of data",
+            hint="name the files, or a folder of data, in `external_location` or `external_files`",
+        )
+    return folder
+
+
+def _declared(fields: Mapping[str, Any], root: Path) -> list[str]:
+    """`external_files` of the target: files, patterns, and folders, from the project's folder."""
+    found = []
+    for file in _listed(fields.get("external_files")):
+        place = file if "://" in file else str((root / file).resolve())
+        found.append(place + "/" if file.endswith("/") or ("://" not in file and Path(place).is_dir()) else place)
+    return found
+
+
+def _extensions(fields: Mapping[str, Any]) -> list[str]:
+    """`extensions` of the target, as dbt writes them: names, or mappings with a `name`."""
+    found = [str(one.get("name", "")) if isinstance(one, Mapping) else str(one) for one in fields.get("extensions") or []]
+    for name in found:
+        if not re.fullmatch(r"\w+", name):
+            raise ConfigError(f"{name!r} is no name of a DuckDB extension", hint="extensions: [httpfs]")
+    return found
+
+
+def _listed(value: Any) -> list[str]:  # noqa: ANN401 any YAML value
+    return [value] if isinstance(value, str) else [str(one) for one in value or []]
 
 
 def _postgres_engine(fields: Mapping[str, Any], *, read_only: bool) -> sa.Engine:
@@ -203,11 +318,16 @@ def _postgres_engine(fields: Mapping[str, Any], *, read_only: bool) -> sa.Engine
     host = str(fields.get("host") or "")
     if host.startswith("/"):  # a socket's folder cannot stand in a URL's host
         query["host"], host = host, ""
-    options = ["-c TimeZone=UTC"]
+    options = ["-c TimeZone=UTC", "-c extra_float_digits=1"]  # doubles arrive with all their digits
     if read_only:
         options.append("-c default_transaction_read_only=on")
+    limit_s = fields.get("statement_timeout") or (READ_ONLY_S if read_only else 0)
+    if limit_s:
+        options.append(f"-c statement_timeout={int(limit_s) * 1000}")
     if fields.get("search_path"):
-        options.append(f"-c search_path={fields['search_path']}")
+        # libpq splits at spaces that have no backslash: one must not begin an option of its own
+        path = re.sub(r"([\\\s])", r"\\\1", str(fields["search_path"]))
+        options.append(f"-c search_path={path}")
     url = sa.URL.create(
         "postgresql+psycopg",
         username=str(fields.get("user") or "") or None,
@@ -236,6 +356,7 @@ def open_warehouse(  # noqa: PLR0913 one call site; each is a plain fact
     *,
     root: Path,
     read_only: bool = False,
+    files: Sequence[str] = (),
     comment: str = "",
     probe: Probe | None = None,
 ) -> Warehouse:
@@ -246,12 +367,14 @@ def open_warehouse(  # noqa: PLR0913 one call site; each is a plain fact
         fields: the target's connection fields by dbt's names.
         root: the project's folder; relative DuckDB paths start there.
         read_only: by open mode on DuckDB, by `default_transaction_read_only` on PostgreSQL.
+        files: that models may read on DuckDB, absolute paths or addresses, besides the target's `external_files`:
+            no other file or address can be reached from SQL, and no setting changes that afterwards.
 
     Raises:
         ConfigError: an engine that is not supported yet, or whose driver is not installed.
     """
     if kind == "duckdb":
-        engine, dialect = _duckdb_engine(fields, root, read_only=read_only), DUCKDB
+        engine, dialect = _duckdb_engine(fields, root, read_only=read_only, files=files), DUCKDB
     elif kind == "postgres":
         engine, dialect = _postgres_engine(fields, read_only=read_only), POSTGRES
     else:

@@ -94,6 +94,8 @@ def _read(path: Path, name: str, problems: list[ConfigError]) -> Node | None:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         place = Where(file=name, line=mark.line + 1, column=mark.column + 1) if mark else Where(file=name)
+        if isinstance(error, yaml.reader.ReaderError):  # it knows how far it came, and no line
+            place = Where(file=name, line=data.count(b"\n", 0, int(error.position)) + 1)
         # what follows is the file's own text, which may be a password without quotes
         problem = re.sub(r"(alias|handle) .*", r"\1", getattr(error, "problem", None) or type(error).__name__)
         raise ConfigError(f"is no valid YAML: {problem}", where=place, code="RV003") from None

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from revetl.compiler import MAX_RENDERED, Compiled, compile_project, write_compiled
+from revetl.compiler import Compiled, compile_project, write_compiled
 from revetl.errors import ConfigError
+from revetl.render import MAX_RENDERED
 from tests.unit.project_files import ORDERS, SHOP, compiled, problems, said, shop
 
 VIEW = "{{ config(materialized='view') }}"

@@ -1,0 +1,181 @@
+"""The rights that revetl needs in a warehouse, as a script for its administrator. Pure: text from a compiled project.
+
+Three roles, so that no job has more than it needs:
+
+    plan    reads the sources and the state: `diff`, `status`, pull requests
+    run     reads the sources, makes and changes the tables of the state schema: `run`, `retry`
+    admin   makes the schema, and may change what `run` made: upgrades, repairs
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from revetl.compiler import Compiled
+from revetl.errors import ConfigError
+from revetl.project import Project, Source
+
+DIALECTS = ("postgres", "snowflake")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a project touches in a warehouse.
+
+    Attributes:
+        sources: the tables that the enabled syncs' models declare and read.
+        unknown: models that name neither a source nor another model: what they read is in their SQL only.
+        built: names of the views and tables that runs make in `schema`.
+    """
+
+    database: str
+    schema: str
+    state_schema: str
+    sources: tuple[Source, ...]
+    unknown: tuple[str, ...]
+    built: tuple[str, ...]
+
+
+def needs(project: Project, compiled: Compiled) -> Needs:
+    """What the enabled syncs of a project touch."""
+    seen: dict[str, None] = {}
+
+    def visit(node: str) -> None:
+        if node not in seen:
+            seen[node] = None
+            for parent in compiled.parents.get(node, ()):
+                visit(parent)
+
+    for name in compiled.order:
+        visit(f"sync.{name}")
+    sources = [project.sources[node.removeprefix("source.")] for node in seen if node.startswith("source.")]
+    models = [node.removeprefix("model.") for node in seen if node.startswith("model.")]
+    unknown = [
+        name
+        for name in models
+        if not compiled.models[name].parents and re.search(r"\b(from|join)\b", compiled.models[name].sql, re.IGNORECASE)
+    ]
+    return Needs(
+        database=project.target.database, schema=project.target.schema, state_schema=project.state_schema,
+        sources=tuple(sorted((s for s in sources if not s.external_location), key=lambda s: (s.schema, s.identifier))),
+        unknown=tuple(sorted(unknown)), built=tuple(sorted(b.name for b in compiled.builds if b.name in models)),
+    )  # fmt: skip
+
+
+def script(found: Needs, dialect: str, *, prefix: str = "revetl") -> str:
+    """The GRANT script.
+
+    Args:
+        found: from `needs`.
+        dialect: `postgres` or `snowflake`.
+        prefix: of the three roles' names.
+
+    Raises:
+        ConfigError: there are no roles in this warehouse, or the prefix is no name.
+    """
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,40}", prefix):
+        raise ConfigError("the roles' prefix has letters, digits and `_` only", hint="revetl grants --roles revetl")
+    if dialect not in DIALECTS:
+        raise ConfigError(
+            f"there are no roles in {dialect}", hint="revetl grants --dialect postgres (or snowflake) prints the script for it"
+        )
+    lines = _postgres(found, prefix) if dialect == "postgres" else _snowflake(found, prefix)
+    return "\n".join([*_head(found, dialect, prefix), *lines]) + "\n"
+
+
+def _quoted(*parts: str) -> str:
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts if part)
+
+
+def _comment(text: str) -> str:
+    """Text behind `--`: no name can end the line."""
+    return " ".join(text.split())
+
+
+def _head(found: Needs, dialect: str, prefix: str) -> Iterator[str]:
+    yield f"-- The roles of revetl for {dialect}; let an administrator run it. It may be run again."
+    yield f"-- {prefix}_plan   reads the sources and the state: diff, status, pull requests"
+    yield f"-- {prefix}_run    reads the sources, and keeps the state: run, retry"
+    yield f"-- {prefix}_admin  makes the schema, and may change what the run made: upgrades, repairs"
+    yield "-- Give each to the user of its job; passwords and keys are not made here."
+    if found.unknown:
+        yield "--"
+        yield f"-- These models read tables that no source declares: {_comment(', '.join(found.unknown))}."
+        yield "-- Add USAGE and SELECT for them, or declare them as sources."
+
+
+def _schemas(found: Needs) -> list[tuple[str, str]]:
+    """(database, schema) of every source, once."""
+    return list(dict.fromkeys((source.database, source.schema) for source in found.sources))
+
+
+def _postgres(found: Needs, prefix: str) -> Iterator[str]:
+    plan, run, admin = (f"{prefix}_{name}" for name in ("plan", "run", "admin"))
+    state = _quoted(found.state_schema)
+    yield from ("", "-- roles")
+    for role in (plan, run, admin):
+        yield (
+            f"DO $$ BEGIN CREATE ROLE {role} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+        )
+    yield f"GRANT {run} TO {admin};"
+    if found.database:
+        yield f"GRANT CONNECT ON DATABASE {_quoted(found.database)} TO {plan}, {run};"
+        yield f"GRANT CREATE ON DATABASE {_quoted(found.database)} TO {admin};"
+    yield from ("", "-- sources")
+    for _, schema in _schemas(found):
+        yield f"GRANT USAGE ON SCHEMA {_quoted(schema)} TO {plan}, {run};"
+    for source in found.sources:
+        yield f"GRANT SELECT ON {_quoted(source.schema, source.identifier)} TO {plan}, {run};"
+    yield from ("", "-- state")
+    yield f"CREATE SCHEMA IF NOT EXISTS {state} AUTHORIZATION {admin};"
+    yield f"GRANT USAGE, CREATE ON SCHEMA {state} TO {run};"
+    yield f"GRANT USAGE ON SCHEMA {state} TO {plan};"
+    yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {state} TO {plan};"
+    yield f"ALTER DEFAULT PRIVILEGES FOR ROLE {run} IN SCHEMA {state} GRANT SELECT ON TABLES TO {plan};"
+    if found.built:
+        schema = _quoted(found.schema)
+        yield from ("", f"-- views and tables that runs make: {_comment(', '.join(found.built))}")
+        yield f"CREATE SCHEMA IF NOT EXISTS {schema};"
+        yield f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {run};"
+        yield f"GRANT USAGE ON SCHEMA {schema} TO {plan};"
+        yield f"ALTER DEFAULT PRIVILEGES FOR ROLE {run} IN SCHEMA {schema} GRANT SELECT ON TABLES TO {plan};"
+
+
+def _snowflake(found: Needs, prefix: str) -> Iterator[str]:
+    plan, run, admin = (f"{prefix}_{name}".upper() for name in ("plan", "run", "admin"))
+    database = found.database
+    state = _quoted(database, found.state_schema)
+    yield from ("", "-- roles")
+    for role in (plan, run, admin):
+        yield f"CREATE ROLE IF NOT EXISTS {role};"
+    yield f"GRANT ROLE {run} TO ROLE {admin};"
+    yield from _to((plan, run), "USAGE ON WAREHOUSE <WAREHOUSE>")
+    databases = dict.fromkeys([database, *(d or database for d, _ in _schemas(found))])
+    for one in filter(None, databases):
+        yield from _to((plan, run), f"USAGE ON DATABASE {_quoted(one)}")
+    yield from ("", "-- sources (for a view: SELECT ON VIEW)")
+    for other, schema in _schemas(found):
+        yield from _to((plan, run), f"USAGE ON SCHEMA {_quoted(other or database, schema)}")
+    for source in found.sources:
+        name = _quoted(source.database or database, source.schema, source.identifier)
+        yield from _to((plan, run), f"SELECT ON TABLE {name}")
+    yield from ("", "-- state; transient tables keep no copy of people's data after they are dropped")
+    yield f"CREATE TRANSIENT SCHEMA IF NOT EXISTS {state};"
+    yield f"GRANT OWNERSHIP ON SCHEMA {state} TO ROLE {admin} COPY CURRENT GRANTS;"
+    yield from _to((run,), f"USAGE ON SCHEMA {state}", f"CREATE TABLE ON SCHEMA {state}")
+    yield from _to((plan,), f"USAGE ON SCHEMA {state}", f"SELECT ON ALL TABLES IN SCHEMA {state}",
+                   f"SELECT ON FUTURE TABLES IN SCHEMA {state}")  # fmt: skip
+    if found.built:
+        schema = _quoted(database, found.schema)
+        yield from ("", f"-- views and tables that runs make: {_comment(', '.join(found.built))}")
+        yield f"CREATE SCHEMA IF NOT EXISTS {schema};"
+        yield from _to((run,), *(f"{right} ON SCHEMA {schema}" for right in ("USAGE", "CREATE VIEW", "CREATE TABLE")))
+        yield from _to((plan,), f"USAGE ON SCHEMA {schema}", f"SELECT ON FUTURE TABLES IN SCHEMA {schema}",
+                       f"SELECT ON FUTURE VIEWS IN SCHEMA {schema}")  # fmt: skip
+
+
+def _to(roles: Sequence[str], *rights: str) -> Iterator[str]:
+    """One statement for each right and role: Snowflake takes one role at a time."""
+    return (f"GRANT {right} TO ROLE {role};" for right in rights for role in roles)
