@@ -18,6 +18,7 @@ import re
 import secrets
 import socket
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from revetl import __version__, artifacts
-from revetl.compiler import Compiled, compile_project
+from revetl.compiler import Compiled, compile_project, external_files
 from revetl.compiler import write_compiled as write_compiled_files
 from revetl.errors import ConfigError, RevetlError, WarehouseError, Where
 from revetl.profiles import Secret
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
     from revetl.contracts import Sync
     from revetl.delivery import DeliverySettings
     from revetl.engine import CompiledSync, Destination, DiffResult, Engine, Observer, RunOptions, RunResult
+    from revetl.forget import Receipt
     from revetl.plan import Counts
+    from revetl.repair import Findings
     from revetl.upkeep import RunRow, StreamHealth
     from revetl.warehouse import Warehouse
 
@@ -166,6 +169,8 @@ def secrets_of(project: Project, environ: Mapping[str, str]) -> tuple[str, ...]:
     found = {v.reveal() for v in (*project.target.fields.values(), d.site_id, d.api_key, d.app_api_key)
              if isinstance(v, Secret)}  # fmt: skip
     found |= set(artifacts.secret_values(environ))
+    if d.site_id is not None and d.api_key is not None:  # as the header of a request shows them
+        found.add(b64encode(f"{d.site_id.reveal()}:{d.api_key.reveal()}".encode()).decode())
     return tuple(
         sorted((s for s in found if len(s) >= artifacts.SHORTEST_SECRET), key=lambda s: (-len(s), s))
     )
@@ -179,7 +184,7 @@ def _warehouse(project: Project, command: str, *, read_only: bool) -> Iterator[W
     from revetl.warehouse import open_warehouse
 
     found = open_warehouse(
-        project.target.type, project.target.fields, root=project.root, read_only=read_only,
+        project.target.type, project.target.fields, root=project.root, read_only=read_only, files=external_files(project),
         comment=f"revetl {__version__} {command} project={project.name} target={project.target.name}",
     )  # fmt: skip
     try:
@@ -271,8 +276,10 @@ def diff(  # noqa: PLR0913 the command's options
     Raises:
         ConfigError, WarehouseError: nothing could be compared.
     """
+    from revetl import ci
     from revetl.engine import RunOptions
 
+    ci.may_read(os.environ if environ is None else environ)
     compiled = compile_project(project, environ=environ)
     names = select_syncs(compiled, tuple(select), tuple(exclude))
     with _warehouse(project, "diff", read_only=True) as warehouse:
@@ -302,9 +309,11 @@ def run(  # noqa: PLR0913 the command's options
         ConfigError: nothing was started.
         WarehouseError: a model that is a view or a table could not be built; nothing was sent.
     """
+    from revetl import ci
     from revetl.engine import RunOptions
 
     environ = os.environ if environ is None else environ
+    ci.may_send(environ, real=project.destination.type == "customerio")
     watcher = observer or Silent()
     compiled = compile_project(project, environ=environ)
     names = select_syncs(compiled, tuple(select), tuple(exclude))
@@ -445,9 +454,18 @@ def write_compiled(
     select: Sequence[str] = (),
     exclude: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
+    compiled: Compiled | None = None,
 ) -> Iterator[tuple[Path, str]]:
-    """Write target/compiled; gives the file and the SQL of each selected sync."""
-    compiled = compile_project(project, environ=environ)
+    """Write target/compiled; gives the file and the SQL of each selected sync.
+
+    Args:
+        project: from `load`.
+        select: selectors of syncs; all of them unless given.
+        exclude: selectors of syncs to leave out.
+        environ: instead of `os.environ`.
+        compiled: the project, if it was compiled already.
+    """
+    compiled = compiled or compile_project(project, environ=environ)
     names = select_syncs(compiled, tuple(select), tuple(exclude))
     write_compiled_files(compiled, project)
     for name in names:
@@ -457,6 +475,26 @@ def write_compiled(
 def schema() -> str:
     """The JSON Schema of syncs/*.yml."""
     return json.dumps(sync_schema(), indent=2)
+
+
+def grants(
+    project: Project, *, dialect: str | None = None, prefix: str = "revetl", environ: Mapping[str, str] | None = None
+) -> str:
+    """The script that gives three roles what this project needs in its warehouse, and no more.
+
+    Args:
+        project: from `load`.
+        dialect: `postgres` or `snowflake`; the target's own unless given.
+        prefix: of the roles' names.
+        environ: instead of `os.environ`.
+
+    Raises:
+        ConfigError: a warehouse without roles.
+    """
+    from revetl.grants import needs, script
+
+    found = needs(project, compile_project(project, environ=environ))
+    return script(found, dialect or project.target.type, prefix=prefix)
 
 
 # --- looking, and changing by hand ---------------------------------------------------------------------------------
@@ -538,13 +576,100 @@ class Upkeep:
             upkeep.accept_key(self._warehouse, self._schema, sync.name, sync.uid)
             yield sync.name
 
-    def release(self) -> Iterator[tuple[str, int]]:
-        """Release the held rows of each that has some; with their number."""
+    def resolve(self, *, resend: bool) -> Iterator[tuple[str, int]]:
+        """Let the held events of each go out again, or take them for sent; with their number."""
         from revetl import upkeep
 
+        change = upkeep.resend_held if resend else upkeep.mark_sent
         for sync, health in self.known():
             if any(group.outcome == "held" for group in health.open):
-                yield sync.name, upkeep.release_held(self._warehouse, self._schema, sync.name, sync.uid)
+                yield sync.name, change(self._warehouse, self._schema, sync.name, sync.uid)
+
+
+class Repairs:
+    """Repairs of the selected streams; see `repair.py`."""
+
+    def __init__(self, engine: Engine, syncs: Sequence[CompiledSync]) -> None:
+        self._engine = engine
+        self._syncs = {compiled.sync.name: compiled for compiled in syncs}
+
+    def examine(self) -> list[Findings]:
+        """What is wrong with each, and what a repair would do."""
+        from revetl import repair
+
+        return [
+            repair.examine(self._engine.warehouse, self._engine.described(compiled)[1], name)
+            for name, compiled in self._syncs.items()
+        ]
+
+    def repair(self, name: str) -> int:
+        """Repair one; how many events are held now."""
+        from revetl import repair
+
+        compiled = self._syncs[name]
+        shape, tables = self._engine.described(compiled)
+        return repair.repair(self._engine.warehouse, shape, compiled.sql, tables)
+
+
+@contextmanager
+def repairs(
+    project: Project, *, select: Sequence[str] = (), exclude: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Iterator[Repairs]:  # fmt: skip
+    """Repairs of the selected streams, in one session."""
+    compiled = compile_project(project, environ=environ)
+    names = select_syncs(compiled, tuple(select), tuple(exclude))
+    with _warehouse(project, "state repair", read_only=False) as warehouse:
+        yield Repairs(_engine(project, compiled, warehouse, Silent()), [_sync(compiled, name) for name in names])
+
+
+def forget(  # noqa: PLR0913 the command's options
+    project: Project, keys: Sequence[str], *, kind: str = "", reason: str = "", undo: bool = False,
+    observer: Observer | None = None, on_kill: Callable[[Callable[[], None]], None] = lambda _: None,
+    environ: Mapping[str, str] | None = None,
+) -> Receipt:  # fmt: skip
+    """Forget people: deleted and suppressed in Customer.io, and never sent again; or undo that.
+
+    Args:
+        project: from `load`.
+        keys: identifiers of people.
+        kind: of the identifiers; that of the project's people unless given.
+        reason: kept beside the tombstones.
+        undo: lift the suppression, and let the next run create them again.
+        observer: is told what happens.
+        on_kill: as for `run`.
+        environ: instead of `os.environ`.
+
+    Raises:
+        ConfigError, LeaseHeld, DestinationDown, CredentialsRefused, StateDamaged, WarehouseError: not done yet; the
+            command may be typed again.
+    """
+    from revetl import ci
+    from revetl.contracts import IdentifierKind
+    from revetl.delivery import RealClock
+    from revetl.forget import Forgetting
+
+    environ = os.environ if environ is None else environ
+    ci.may_send(environ, real=project.destination.type == "customerio")
+    watcher = observer or Silent()
+    compiled = compile_project(project, environ=environ)
+    syncs = [_sync(compiled, name) for name in compiled.order]
+    found = {c.sync.identifier for c in syncs if c.sync.is_person}
+    if kind not in {"", *IdentifierKind} or (not kind and len(found) != 1):
+        raise ConfigError(
+            "which kind of identifier is this?" if not kind else f"{kind!r} is no kind of identifier",
+            hint=f"--by {' or '.join(sorted(one.value for one in found or IdentifierKind))}",
+        )
+    settings = delivery_settings(project)
+    with _warehouse(project, "forget", read_only=False) as warehouse:
+        work = Forgetting(
+            warehouse, schema=project.state_schema, syncs=syncs, settings=settings, clock=RealClock(),
+            connect=lambda: _connect(project, settings, watcher, environ, on_kill),
+            rng=random.Random(os.urandom(16)),  # noqa: S311 jitter, no secrets
+            owner=f"{socket.gethostname()}/{os.getpid()}/{int(time.time())}", note=watcher.note,
+        )  # fmt: skip
+        by = IdentifierKind(kind) if kind else next(iter(found))
+        return work.free(by, keys) if undo else work.forget(by, keys, reason=reason)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from revetl.errors import ConfigError, ExitCode, GuardTripped, Interrupted, Proj
 
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import IO
 
     from revetl.console import Log
     from revetl.engine import DiffResult, RunResult
@@ -147,6 +148,9 @@ def _confirmations(function: Command) -> Command:
 
 def emit(text: str) -> None:
     """A result on stdout. A reader that has seen enough (`| head`) must not turn a finished run into an error."""
+    from revetl.console import harmless
+
+    text = harmless(text)
     try:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
@@ -396,8 +400,8 @@ def compile_(context: click.Context, select: tuple[str, ...], exclude: tuple[str
         from revetl import api
 
         project = one.load()
-        api.write_manifest(project, invocation_id=one.invocation_id, environ=one.environ)
-        chosen = list(api.write_compiled(project, select=select, exclude=exclude, environ=one.environ))
+        compiled = api.write_manifest(project, invocation_id=one.invocation_id, environ=one.environ)
+        chosen = list(api.write_compiled(project, select=select, exclude=exclude, compiled=compiled))
         for path, _ in chosen:
             one.log.say("info", f"wrote {os.path.relpath(path)}")
         if select and len(chosen) == 1:
@@ -432,6 +436,17 @@ def schema(context: click.Context) -> None:
         from revetl import api
 
         emit(api.schema())
+
+
+@_command(cli, "grants")
+@click.option("--dialect", type=click.Choice(["postgres", "snowflake"]), help="[default: the target's type]")
+@click.option("--roles", "prefix", default="revetl", show_default=True, metavar="PREFIX", help="Of the roles' names.")
+def grants(context: click.Context, dialect: str | None, prefix: str) -> None:
+    """Print the GRANT script of this project: what its roles need in the warehouse, and no more."""
+    with session(context) as one:
+        from revetl import api
+
+        emit(api.grants(one.load(), dialect=dialect, prefix=prefix, environ=one.environ))
 
 
 # --- diff and run --------------------------------------------------------------------------------------------------
@@ -718,27 +733,138 @@ def state_accept_key(context: click.Context, select: tuple[str, ...], exclude: t
                 emit(f"{name}: the next run takes the key column's type as it is")
 
 
-@_command(state, "release")
+@_command(state, "repair")
 @_selection
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-def state_release(
+def state_repair(
     context: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], yes: bool
 ) -> None:
-    """Send held events with the next run.
+    """Make a damaged state usable again.
 
-    They keep their ids, so Customer.io drops those that it remembers.
+    Says first what is wrong and what it will do. People are sent again by the next run; events of which nobody can
+    know whether they were sent are held.
     """
     with session(context) as one:
         from revetl import api
 
+        with api.repairs(one.load(), select=select, exclude=exclude, environ=one.environ) as work:
+            broken = [found for found in work.examine() if found.problem]
+            if not broken:
+                emit("nothing is damaged")
+                return
+            for found in broken:
+                emit(f"{found.name}: {found.problem}")
+                for number, step in enumerate(found.steps, 1):
+                    emit(f"  {number}. {step}")
+            _confirm(one, "do this?", yes=yes)
+            for found in broken:
+                held = work.repair(found.name)
+                more = f"; {held:,} events are held: revetl resolve --select {found.name}" if held else ""
+                emit(f"{found.name}: repaired{more}")
+
+
+@_command(state, "baseline")
+@_selection
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def state_baseline(
+    context: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], yes: bool
+) -> None:
+    """Record what the models say as acknowledged, and send nothing.
+
+    For a workspace that already has it: the next run sends what changes from now on.
+    """
+    with session(context) as one:
+        from revetl import api
+        from revetl.engine import RunOptions
+
+        project = one.load()
+        options = RunOptions(baseline=True)
+        found = api.diff(project, select=select, exclude=exclude, options=options, environ=one.environ)
+        for one_sync in found.syncs:
+            for problem in one_sync.problems:
+                raise problem
+            emit(f"{one_sync.sync.name}: {one_sync.counts.sendable:,} rows would be recorded as acknowledged")
+        _confirm(one, "does Customer.io have all of this?", yes=yes)
+        result = api.run(
+            project, select=select, exclude=exclude, options=options, environ=one.environ, stopping=one.stopping,
+            on_kill=one.cleanup.append,
+        )  # fmt: skip
+        for failed in result.syncs:
+            if failed.error is not None:
+                raise failed.error
+        if result.error is not None:
+            raise result.error
+        for done in result.syncs:
+            emit(f"{done.sync.name}: {done.acknowledged:,} rows recorded")
+
+
+@_command(cli, "resolve")
+@_selection
+@click.option("--resend", is_flag=True, help="They go out with the next run, under the same ids.")
+@click.option("--mark-sent", is_flag=True, help="They arrived: no run sends them again.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def resolve(  # noqa: PLR0913 a command's options
+    context: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], resend: bool, mark_sent: bool,
+    yes: bool,
+) -> None:  # fmt: skip
+    """Decide about held events: those which may have arrived, and are not sent again unasked.
+
+    Sent again, they keep their ids, so Customer.io drops those that it remembers.
+    """
+    with session(context) as one:
+        from revetl import api
+
+        if resend == mark_sent:
+            raise ConfigError("say what to do with held events", hint="revetl resolve --resend, or --mark-sent")
         with api.hands_on(one.load(), select=select, exclude=exclude) as work:
             held = sum(g.rows for _, stream in work.known() for g in stream.open if g.outcome == "held")
             if not held:
                 emit("no event is held")
                 return
-            _confirm(one, f"send {held:,} events again, which may have arrived long ago?", yes=yes)
-            for name, rows in work.release():
-                emit(f"{name}: {rows:,} released; they go out with: revetl run --select {name}")
+            question = "send {} events again, which may have arrived?" if resend else "take {} events for sent?"
+            _confirm(one, question.format(f"{held:,}"), yes=yes)
+            for name, rows in work.resolve(resend=resend):
+                then = f"they go out with: revetl run --select {name}" if resend else "taken for sent"
+                emit(f"{name}: {rows:,} events; {then}")
+
+
+@_command(cli, "forget")
+@click.argument("keys", nargs=-1)
+@click.option("--file", "file", type=click.File(), help="One key a line; - reads the standard input.")
+@click.option("--by", "kind", metavar="KIND", help="id, email or cio_id [default: as the people's sync has it]")
+@click.option("--reason", help="Kept beside the tombstones, without personal values: ticket 4711.")
+@click.option("--undo", is_flag=True, help="Free them again: the next run may create them.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def forget(  # noqa: PLR0913 a command's options
+    context: click.Context, keys: tuple[str, ...], file: IO[str] | None, kind: str | None, reason: str | None,
+    undo: bool, yes: bool,
+) -> None:  # fmt: skip
+    """Forget people on request, in Customer.io and in revetl's tables.
+
+    They are deleted and suppressed, and no later run of any sync sends them, whatever the models say. Keys on the
+    command line are seen by other users of the machine: --file keeps them out of it.
+    """
+    with session(context) as one:
+        from revetl import api
+        from revetl.console import Progress
+
+        people = [*keys, *(line.strip() for line in file or () if line.strip())]
+        if not people:
+            raise ConfigError("nobody to forget", hint="revetl forget --file keys.txt --reason 'ticket 4711'")
+        if not reason:
+            raise ConfigError("a reason is needed, without personal values", hint="--reason 'ticket 4711'")
+        project = one.load()
+        what = "free again" if undo else "delete and suppress"
+        _confirm(one, f"{what} {len(people):,} people in the workspace of target {project.target.name}?", yes=yes)
+        done = api.forget(
+            project, people, kind=kind or "", reason=reason, undo=undo, environ=one.environ,
+            observer=Progress(one.log, monotonic=time.monotonic), on_kill=one.cleanup.append,
+        )  # fmt: skip
+        one.log.erase()
+        verb = "freed" if undo else "forgotten"
+        emit(f"{done.people:,} people {verb}: {done.requests:,} requests, {done.rows:,} rows deleted from revetl's tables")
+        for digest in done.digests:
+            emit(f"  receipt {digest[:16]}")
 
 
 # --- the sandbox and the sample ------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ closed pipe or a full disk must not stop a run that is sending.
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from revetl.artifacts import scrub
-from revetl.report import Style, duration, planned_text
+from revetl.artifacts import scrub, scrubbed
+from revetl.report import Style, duration, json_line, planned_text
 
 if TYPE_CHECKING:
     from revetl.contracts import Sync
@@ -77,7 +77,7 @@ class Log:
         self, level: str, text: str, *, name: str = "Note", data: Mapping[str, Any] | None = None
     ) -> None:
         """One message; `name` is the kind of event in the JSON form."""
-        text = scrub(text, self.secrets)
+        text = harmless(scrub(text, self.secrets))
         line = self._json(level, text, name, data) if self.json_lines else text
         with self._lock:
             if self._file is not None and (level != "debug" or self.least == "debug"):
@@ -95,13 +95,13 @@ class Log:
             "invocation_id": self.invocation_id, "pid": os.getpid(), "thread": threading.current_thread().name,
             "category": "", "extra": {},
         }  # fmt: skip
-        return json.dumps({"info": info, "data": dict(data or {})}, separators=(",", ":"), ensure_ascii=False)
+        return json_line({"info": info, "data": scrubbed(dict(data or {}), self.secrets)})
 
     def draw(self, text: str) -> None:
         """Replace the live line; does nothing where there is no terminal."""
         if self.live and LEVELS.index("info") >= LEVELS.index(self.least):
             with self._lock:
-                self._write("\r\x1b[2K" + scrub(text, self.secrets))
+                self._write("\r\x1b[2K" + harmless(scrub(text, self.secrets)))
                 self._drawn = True
 
     def erase(self) -> None:
@@ -127,6 +127,24 @@ class Log:
             with suppress(OSError):
                 self._file.close()
             self._file = None
+
+
+# what a terminal or a log viewer acts on instead of showing it: control characters (of both ranges), what changes the
+# direction of writing, and characters without a width; a colour code of ours is one group, to be put back
+_ACTIVE = re.compile(
+    r"(\x1b\[(?:0|1|2|31|32|33)m)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
+# commands of CI systems in a job's log: GitHub's stand at the beginning of a line or anywhere, Azure's and TeamCity's anywhere
+_COMMAND = re.compile(r"^([^\S\n]*):(?=:[a-z-]+(?: [^\n]*)?::)|#(?=#(?:\[|vso\[|teamcity\[))", re.MULTILINE)
+
+
+def harmless(text: str) -> str:
+    """Text in which no name or message of others moves the cursor, hides something, or is a command to a CI system.
+
+    Only the colours that revetl uses itself pass; everything else of that kind becomes a question mark.
+    """
+    shown = _ACTIVE.sub(lambda match: match[1] or "?", text)
+    return _COMMAND.sub(lambda match: f"{match[1] or ''}{match[0].strip()} ", shown)
 
 
 def plain(text: str) -> str:

@@ -181,5 +181,5 @@ class Interrupted(RevetlError):
     """A signal asked the run to stop; it stopped after a clean checkpoint."""
 
     def __init__(self, message: str, *, signal_number: int) -> None:
-        super().__init__(message, hint="run the same command again: it sends the rest")
+        super().__init__(message, hint="the same command again sends the rest; or for all: revetl run")
         self.exit_code = ExitCode.TERMINATED if signal_number == 15 else ExitCode.INTERRUPTED  # noqa: PLR2004 SIGTERM

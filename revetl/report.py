@@ -29,6 +29,9 @@ JSON_VERSION = 1  # of the JSON results; within it keys are only added
 TOP_FIELDS = 12  # attributes shown for each sync in the terminal; the JSON has all of them
 VALUE_WIDTH = 40
 _COLORS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
+# control characters that JSON lets through, what changes the direction of writing, and what has no width; and `##[`, which
+# CI systems read as a command
+_UNSEEN = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]|#(?=#(?:\[|vso\[|teamcity\[))")
 STATUS = {"success": ("OK", "green"), "partial": ("PARTIAL", "yellow"), "error": ("ERROR", "red"),
            "skipped": ("SKIP", "dim")}  # fmt: skip
 
@@ -101,7 +104,9 @@ def seconds_of(text: str) -> float:
 
 def json_line(value: Mapping[str, Any]) -> str:
     """One compact line, so that an orchestrator which keeps only the last line of a task keeps all of it."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
+    # what a terminal would act on stays what it is, and is written so that it does not
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 # --- the two equations -------------------------------------------------------------------------------------
@@ -127,7 +132,8 @@ def sums(counts: Counts, right: Mapping[str, int]) -> Sums:
     """The numbers of one sync; whatever the named terms do not explain stands under `unexplained`."""
     left = {
         "unchanged": counts.unchanged, "created": counts.created, "updated": counts.updated,
-        "re-driven": counts.redriven, "skipped": counts.skipped, "bad keys": counts.bad_keys,
+        "re-driven": counts.redriven, "skipped": counts.skipped, "forgotten": counts.forgotten,
+        "bad keys": counts.bad_keys,
     }  # fmt: skip
     left["unexplained"] = counts.model_rows - sum(left.values())
     right = dict(right)
@@ -219,7 +225,9 @@ def table(lines: Sequence[tuple[str, Sums | None, Sequence[str]]], tail: Sequenc
 # --- what the numbers mean, and what to type next ------------------------------------------------------------
 
 
-def explained(name: str, counts: Counts, *, refused: int, baseline: bool, ran: bool) -> list[tuple[str, str]]:
+def explained(  # noqa: C901 one sentence a number
+    name: str, counts: Counts, *, refused: int, baseline: bool, ran: bool
+) -> list[tuple[str, str]]:
     """(sentence, command) for every number that a person may ask about."""
     out: list[tuple[str, str]] = []
     if baseline:
@@ -234,13 +242,16 @@ def explained(name: str, counts: Counts, *, refused: int, baseline: bool, ran: b
                     ""))  # fmt: skip
     if counts.held:
         out.append((f"{plural(counts.held, 'event')} held: sent without an answer too long ago to send again unasked",
-                    f"revetl state release --select {name}"))  # fmt: skip
+                    f"revetl resolve --resend --select {name}"))  # fmt: skip
     if counts.waiting:
         out.append(
-            (f"{plural(counts.waiting, 'event')} waiting: Customer.io does not have their person yet", "")
+            (f"{plural(counts.waiting, 'event')} waiting: Customer.io does not have their person yet; sent once it does",
+             "revetl run")
         )
     if counts.skipped:
         out.append((f"{plural(counts.skipped, 'event')} skipped: without a person (no_person: skip)", ""))
+    if counts.forgotten:
+        out.append((f"{plural(counts.forgotten, 'row')} of forgotten people are never sent", ""))
     if counts.untriggering and not baseline:
         out.append((f"events older than 72 hours can't trigger campaigns: {counts.untriggering:,}", ""))
     if counts.drifted:
@@ -408,8 +419,8 @@ def error_json(error: RevetlError) -> dict[str, Any]:
 
 def counts_json(counts: Counts) -> dict[str, int]:
     """Every number of a plan, by the names that all JSON of revetl uses."""
-    names = ("model_rows", "unchanged", "created", "updated", "redriven", "skipped", "deleted", "planned", "waiting",
-             "late", "future", "drifted", "gone", "fresh", "untriggering", "bad_keys", "duplicate_keys",
+    names = ("model_rows", "unchanged", "created", "updated", "redriven", "skipped", "forgotten", "deleted", "planned",
+             "waiting", "late", "future", "drifted", "gone", "fresh", "untriggering", "bad_keys", "duplicate_keys",
              "state_rows")  # fmt: skip
     return {name: int(getattr(counts, name)) for name in names} | {
         "held": counts.on_hold,
@@ -616,7 +627,7 @@ def open_advice(stream: StreamHealth, style: Style) -> list[str]:
     out: list[str] = []
     commands = {
         "refused": f"correct the rows, or: revetl run --select {stream.name} --retry-refused",
-        "held": f"revetl state release --select {stream.name}",
+        "held": f"revetl resolve --resend --select {stream.name}",
         "unknown": f"revetl run --select {stream.name}",
     }
     words = {"refused": "refused", "held": "held: sent without an answer too long ago",

@@ -16,13 +16,16 @@ PACKAGE = Path(__file__).resolve().parent.parent / "revetl"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
-        "errors destination ids",
-        "contracts yamlfile",
-        "tables syncfile profiles encode customerio sample",
-        "dialects project delivery connect",
+        "errors destination ids nearest",
+        "contracts yamlfile render ci",
+        "tables syncfile profiles values customerio sample",
+        "dialects project delivery connect encode",
         "diffsql warehouse compiler",
-        "plan state selection",
-        "engine upkeep",
+        "seal",
+        "plan state selection grants",
+        "rates",
+        "engine upkeep repair",
+        "forget",
         "report",
         "markdown artifacts",
         "console",
@@ -32,7 +35,9 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     )
 )
 SANDBOX = "sandbox"
-SQLALCHEMY = {"tables", "dialects", "diffsql", "warehouse", "state", "upkeep", "engine"}
+SQLALCHEMY = {
+    *("tables", "dialects", "diffsql", "warehouse", "seal", "state", "rates", "upkeep", "engine", "repair", "forget")
+}
 HTTP = {"customerio"}
 # what `revetl --help` must not wait for
 HEAVY = {"sqlalchemy", "duckdb", "psycopg", "requests", "customerio", "orjson", "jinja2", "yaml", "tenacity", "http"}
