@@ -9,7 +9,7 @@ JOBS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run demo sandbox test soak lint types docs-check bench wheel-check check pins picture clean
+.PHONY: help setup setup-run demo sandbox test soak lint types docs-check bench reliability wheel-check check pins picture clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,8 +41,16 @@ types: setup ## mypy --strict
 docs-check: setup ## links, commands and YAML of the documentation; import directions; examples
 	$(PY) -m pytest -q tests/test_docs.py tests/test_examples.py tests/test_architecture.py
 
-bench: setup ## rows per CPU second, requests, statements, memory
+bench: setup ## rows per CPU second, requests, statements, memory; then the price of safety (7 minutes)
 	$(PY) -m benchmarks.people $(ARGS)
+	$(PY) -m benchmarks.safety
+
+reliability: setup ## all tests, the long ones too, and from their figures docs/reliability.md
+	rm -f target/bars.jsonl && mkdir -p target
+	$(PY) -m pytest -n $(JOBS) -m "not soak" --bars target/bars.jsonl
+	$(PY) -m pytest -m soak --bars target/bars.jsonl
+	$(PY) -m benchmarks.safety --bars target/bars.jsonl
+	$(PY) scripts/reliability.py target/bars.jsonl
 
 wheel-check: setup ## build the wheel, install it into an empty environment, run the demo from it
 	@scripts/wheel_check.sh

@@ -65,11 +65,12 @@ def sync() -> Any:
 
 
 def connect(place: str) -> Any:
-    """The benchmark's warehouse: a DuckDB file, or a PostgreSQL socket folder."""
+    """The benchmark's warehouse: a DuckDB file, or a PostgreSQL socket folder (`postgres:/folder#database`)."""
     from revetl.warehouse import open_warehouse
 
     if place.startswith("postgres:"):
-        fields = {"host": place.removeprefix("postgres:"), "user": "postgres", "dbname": "postgres"}
+        host, _, name = place.removeprefix("postgres:").partition("#")
+        fields = {"host": host, "user": "postgres", "dbname": name or "postgres"}
         return open_warehouse("postgres", fields, root=Path())
     return open_warehouse("duckdb", {"path": place, "threads": 1}, root=Path())
 
