@@ -1052,12 +1052,14 @@ class _Located(AbstractContextManager[None]):
         self.compiled = compiled
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, WarehouseError) and "(57014)" in error.message:
+            error.where = self.compiled.locate(1)  # no line is at fault, but the model is what took so long
         if isinstance(error, WarehouseError) and (line := error.line_in(self.compiled.sql)):
             where = self.compiled.locate(line)
             if where is not None:
                 raise ConfigError(
                     f"the SQL of model {self.compiled.sync.model!r} does not run: {error.message}",
-                    hint=f"revetl compile --select {self.compiled.sync.name} shows the SQL that was sent",
+                    hint=error.hint or f"revetl compile --select {self.compiled.sync.name} shows the SQL that was sent",
                     where=where,
                     code="RV220",
                 ) from None

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from revetl.ci import may_read, may_send, pull_request
-from revetl.errors import ConfigError
+from revetl.errors import ConfigError, WarehouseError
 from revetl.warehouse import open_warehouse
 from tests.bars import Bar
 from tests.suites.world import World, postgres_world
@@ -225,9 +225,14 @@ def test_a_session_of_a_diff_has_a_time_limit(postgres_uri: str) -> None:
 def test_a_search_path_cannot_bring_an_option_of_its_own(postgres_uri: str) -> None:
     url = sa.make_url(postgres_uri)
     fields = {"host": url.query["host"], "user": url.username, "dbname": url.database}
-    path = "public -c default_transaction_read_only=off"
-    session = open_warehouse("postgres", {**fields, "search_path": path}, root=Path(), read_only=True)
-    try:
-        assert session.fetch(sa.text("SELECT current_setting('default_transaction_read_only')")) == [("on",)]
-    finally:
-        session.close()
+
+    def asked(path: str) -> list[tuple[object, ...]]:
+        session = open_warehouse("postgres", {**fields, "search_path": path}, root=Path(), read_only=True)
+        try:
+            return session.fetch(sa.text("SELECT current_setting('search_path'), current_setting('transaction_read_only')"))
+        finally:
+            session.close()
+
+    assert asked('public, "a b"') == [('public, "a b"', "on")]
+    with pytest.raises(WarehouseError, match="invalid value for parameter .search_path"):
+        asked("public -c default_transaction_read_only=off")
