@@ -513,7 +513,7 @@ class _Line:
         finally:
             watch.cancel()
             wire.end()
-        if wire.was_cut:
+        if wire.was_cut or (failure and time.monotonic() - began >= deadline_s):
             failure, whole = "Deadline", False
         return Reply(
             status=status, body=got, complete=whole, retry_after_s=retry_after, location=location,

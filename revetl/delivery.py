@@ -432,7 +432,7 @@ class Window:
         if self._trouble_at is not None and now - self._trouble_at > no_progress_s:
             self.stop(DestinationDown(
                 f"no request was accepted for {no_progress_s:,.0f} s (last: {self._last_reason()})",
-                hint="run again later: what was not acknowledged is sent then",
+                hint="later again; what was not acknowledged is sent then: revetl run",
             ))  # fmt: skip
         if self.over():
             for request in self._waiting:
@@ -463,7 +463,7 @@ class Window:
             self.stop(GuardTripped(
                 f"{stats.refused:,} of {stats.rows:,} rows were refused (more than {self._settings.refused_share:.0%}), "
                 "so the rest was not sent",
-                hint="look at the reasons below, cure the commonest, and run again",
+                hint="look at the reasons below, cure the commonest, then: revetl run",
             ))  # fmt: skip
 
     def _slow_down(self, request: Request, verdict: Verdict, now: float) -> None:
@@ -486,7 +486,7 @@ class Window:
         self._pause_until = max(self._pause_until, now + seconds)
         if self._pause_until > self._in_trouble(now) + self._settings.no_progress_s:
             self.stop(DestinationDown(
-                f"Customer.io asks to wait {seconds:,.0f} s, longer than a run lasts", hint="run again after that"
+                f"Customer.io asks to wait {seconds:,.0f} s, longer than a run lasts", hint="after that: revetl run"
             ))  # fmt: skip
 
     def _split(self, request: Request, verdict: Verdict, now: float) -> None:
@@ -638,7 +638,7 @@ class Delivery:
         while (pause := window.wait_for(now)) <= 0:
             if not self._may_send():
                 window.stop(LeaseLost("the lease is about to end, so nothing more is sent by this run",
-                                      hint="run again: the next run sends the rest"))  # fmt: skip
+                                      hint="the next run sends the rest: revetl run"))  # fmt: skip
                 continue
             request = window.launch(now)
             future = pool.submit(self._sender.send, request.batch.body, deadline_s=self._settings.request_deadline_s)

@@ -115,7 +115,8 @@ def bind(sync: Sync, found: Sequence[Column]) -> Shape:
     if problems or key is None:
         raise ContractBroken(
             f"sync {sync.name!r} cannot read its model {sync.model!r}: " + "; ".join(problems),
-            hint=f"the model gives: {', '.join(f'{c.name} ({c.native})' for c in found)}",
+            hint=f"the model gives: {', '.join(f'{c.name} ({c.native})' for c in found)}; "
+            f"correct it or the sync, then look again: revetl diff --select {sync.name}",
             where=sync.where,
             code="RV200",
         )
@@ -214,6 +215,12 @@ def model_keys(shape: Shape, sql: str) -> sa.Select[Any]:
     """The keys that a model gives, as they are sent."""
     rule = shape.sync.identifier.value if shape.sync.is_person else ""
     return sa.select(_text_key(shape.key, rule).label("_key")).select_from(subquery_text(sql, "k"))
+
+
+def repeated_keys(shape: Shape, sql: str, most: int) -> sa.Select[Any]:
+    """Some keys that a model gives more than once, the first in the order of text."""
+    keys = model_keys(shape, sql).subquery("m").c._key
+    return sa.select(keys).group_by(keys).having(sa.func.count() > 1).order_by(keys).limit(most)
 
 
 def event_keys_of(shape: Shape, sql: str, people: Sequence[str]) -> sa.Select[Any]:

@@ -34,6 +34,7 @@ from revetl.diffsql import (
     event_changes,
     model_keys,
     person_changes,
+    repeated_keys,
     samples,
     summary,
     to_send,
@@ -76,6 +77,7 @@ EVENT_CHUNK_ROWS = 5_000  # at most so many events are open if the process dies 
 CHUNK_BYTES = 32_000_000
 CHECKPOINT_S = 60.0
 ASK_AGAIN_S = 5.0
+EXAMPLES = 3
 # rows and operations are tuples and bytes without cycles; looking for cycles among a million of them again and again
 # took a fifth of a first load's CPU
 ALLOCATIONS = 200_000
@@ -352,7 +354,7 @@ class Engine:
         asked = self._options(options, baseline=options.baseline or (first_run and sync.initial is Initial.BASELINE))
         plan = self._changes(compiled, shape, stream, known, asked, planned_people=True).cte("plan")
         counts = self._counts(compiled, shape, plan, asked, stream.state_rows)
-        problems = self._problems(shape, counts, options, stream, first_run=first_run)
+        problems = self._problems(compiled, shape, counts, options, stream, first_run=first_run)
         try:
             stream.check(asked.now_s * 1000, sends=bool(counts.sendable))
         except StateDamaged as error:
@@ -454,12 +456,16 @@ class Engine:
             rows = self.warehouse.fetch(summary(shape, plan, asked))
         return read_counts(shape, rows, max(0, state_rows))
 
-    def _problems(
-        self, shape: Shape, counts: Counts, options: RunOptions, stream: Stream, *, first_run: bool
+    def _problems(  # noqa: PLR0913 all that a guard may look at
+        self, compiled: CompiledSync, shape: Shape, counts: Counts, options: RunOptions, stream: Stream, *, first_run: bool
     ) -> list[RevetlError]:
         sync = shape.sync
         problems: list[RevetlError] = []
-        if wrong := broken(shape, counts):
+        keys: list[str] = []
+        if counts.duplicate_keys:
+            rows = self.warehouse.fetch(repeated_keys(shape, compiled.sql, EXAMPLES))
+            keys = [masked(str(key)) for (key,) in rows]
+        if wrong := broken(shape, counts, keys):
             problems.append(wrong)
         was = stream.control.key_kind
         if was and was != str(shape.key.kind):
@@ -670,7 +676,7 @@ class _Run:
             with engine._located(compiled):
                 plan = stream.freeze(lease, shape, select, known.contract)
             counts = engine._counts(compiled, shape, plan.table, asked, stream.state_rows)
-            problems = engine._problems(shape, counts, self.options, stream, first_run=first_run)
+            problems = engine._problems(compiled, shape, counts, self.options, stream, first_run=first_run)
             if problems:
                 raise problems[0]
             stream.check(asked.now_s * 1000, sends=bool(counts.sendable or counts.held_new), lease=lease)
@@ -821,7 +827,7 @@ class _Run:
             raise DestinationDown(
                 f"sync {job.sync.name!r}: some requests got no usable answer in {self.settings.attempts} attempts "
                 f"({reason}); what they carried is not lost",
-                hint="run again: unanswered rows are sent again, with the same event ids",
+                hint=f"unanswered rows are sent again, with the same event ids: revetl run --select {job.sync.name}",
             )
 
     def _fold(self, job: _Job, *, final: bool) -> None:
@@ -890,7 +896,7 @@ class _Run:
         if high < low:
             raise StateDamaged(
                 f"the frozen plan of {job.sync.name!r} has changed: rows from {low:,} on were expected next",
-                hint="nothing of this chunk was sent; run again: a new plan is made",
+                hint="nothing of this chunk was sent, and a new plan is made by: revetl run",
                 where=job.sync.where,
             )
         return high, chunk

@@ -530,8 +530,8 @@ class Stream:
         if changed != 1:
             raise LeaseLost(
                 f"the lease on {self.control.name!r} was taken over by another run; this one stops here",
-                hint="nothing is lost: the other run sends what is left. If this happens often, look for a second "
-                "schedule of the same sync",
+                hint="nothing is lost: the other run sends what is left (`revetl status` shows it). If this happens often, "
+                "look for a second schedule of the same sync",
             )
 
     def renew(self, lease: Lease) -> None:

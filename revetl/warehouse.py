@@ -195,7 +195,7 @@ def _hint(problem: str) -> str:
     if "(42501)" in problem:
         return "the role of this target has no right to it; `revetl grants` prints what its roles need"
     if "could not set lock" in lowered:
-        return "another process has this DuckDB file open (see the PID above): close it, then run again"
+        return "another process has this DuckDB file open (see the PID above): close it, then: revetl run"
     if any(word in lowered for word in ("connection refused", "could not connect", "connection failed", "no such file")):
         return "is the server up, and are host and port right? `revetl debug` shows what is used"
     if "password authentication" in lowered or "28p01" in lowered:

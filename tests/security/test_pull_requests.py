@@ -234,5 +234,5 @@ def test_a_search_path_cannot_bring_an_option_of_its_own(postgres_uri: str) -> N
             session.close()
 
     assert asked('public, "a b"') == [('public, "a b"', "on")]
-    with pytest.raises(WarehouseError, match="invalid value for parameter .search_path"):
+    with pytest.raises(WarehouseError, match=r"invalid value for parameter .search_path"):
         asked("public -c default_transaction_read_only=off")
