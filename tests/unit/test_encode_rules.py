@@ -927,9 +927,9 @@ def plain_scalar(one: Field, value: Any) -> str:
         require(isinstance(value, str) and not any(map(bad, value)) and (value or not one.required))
         return orjson.dumps(value).decode()
     if isinstance(value, str):
-        require(re.fullmatch(r"[+-]?\d+", value, re.ASCII))
+        require(re.fullmatch(r"[+-]?\d+", value, re.ASCII) and abs(int(value)) < 2**1024)
         return str(int(value))
-    require(whole)
+    require(whole and abs(value) < Decimal(2) ** 1024)
     return str(int(value))
 
 
