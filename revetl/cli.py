@@ -847,22 +847,24 @@ def forget(  # noqa: PLR0913 a command's options
     with session(context) as one:
         from revetl import api
         from revetl.console import Progress
+        from revetl.report import plural
 
         people = [*keys, *(line.strip() for line in file or () if line.strip())]
         if not people:
             raise ConfigError("nobody to forget", hint="revetl forget --file keys.txt --reason 'ticket 4711'")
-        if not reason:
+        if not reason and not undo:
             raise ConfigError("a reason is needed, without personal values", hint="--reason 'ticket 4711'")
         project = one.load()
         what = "free again" if undo else "delete and suppress"
         _confirm(one, f"{what} {len(people):,} people in the workspace of target {project.target.name}?", yes=yes)
         done = api.forget(
-            project, people, kind=kind or "", reason=reason, undo=undo, environ=one.environ,
+            project, people, kind=kind or "", reason=reason or "", undo=undo, environ=one.environ,
             observer=Progress(one.log, monotonic=time.monotonic), on_kill=one.cleanup.append,
         )  # fmt: skip
         one.log.erase()
-        verb = "freed" if undo else "forgotten"
-        emit(f"{done.people:,} people {verb}: {done.requests:,} requests, {done.rows:,} rows deleted from revetl's tables")
+        whom = ("1 person" if done.people == 1 else f"{done.people:,} people") + (" freed" if undo else " forgotten")
+        rows = plural(done.rows, "row")
+        emit(f"{whom}: {plural(done.requests, 'request')}, {rows} deleted from revetl's tables")
         for digest in done.digests:
             emit(f"  receipt {digest[:16]}")
 
