@@ -235,7 +235,7 @@ def event_keys_of(shape: Shape, sql: str, people: Sequence[str]) -> sa.Select[An
 def _open_rows(tables: StreamTables) -> sa.Subquery:
     o = tables.open
     return (
-        sa.select(o.c._key, o.c._outcome, o.c._contract, o.c._values, o.c._first_at, o.c._last_try)
+        sa.select(o.c._key, o.c._op, o.c._outcome, o.c._contract, o.c._values, o.c._first_at, o.c._last_try)
         .where(o.c._variant == "")
         .subquery("o")
     )
@@ -353,7 +353,8 @@ def person_changes(  # noqa: C901, PLR0913 one question, told in the order in wh
         key.label("_key"),
         m.c._m,
         matched.label("_matched"),
-        *([o.c._outcome, o.c._contract.label("_o_contract"), o.c._values, o.c._last_try] if o is not None else []),
+        *([o.c._op.label("_o_op"), o.c._outcome, o.c._contract.label("_o_contract"), o.c._values, o.c._last_try]
+          if o is not None else []),
         fresh.label("_fresh"),
         *masks,
         *values,
@@ -368,10 +369,14 @@ def person_changes(  # noqa: C901, PLR0913 one question, told in the order in wh
     if known.tombs is not None:
         buried = _forgotten(dialect, known.tombs, sync.identifier.value, level1.c._key)
         cases.append((buried, sa.case((level1.c._m.is_(None), "stray"), else_="forgotten")))
+    doubt: Any = sa.false()
     if o is not None:
+        # a refusal does not tell what became of a request before it, which had no answer: that row is redriven as well
+        covered = sa.and_(level1.c._outcome == "refused", level1.c._o_op.in_(["redrive", *SEND_LAST]))
+        doubt = sa.or_(level1.c._outcome == "unknown", covered)
         if erasing:
-            cases.append((sa.and_(level1.c._m.is_(None), sa.not_(level1.c._matched),
-                                  level1.c._outcome != "unknown"), sa.literal("stray")))  # fmt: skip
+            cases.append((sa.and_(level1.c._m.is_(None), sa.not_(level1.c._matched), sa.not_(doubt)),
+                          sa.literal("stray")))  # fmt: skip
         cases.append((level1.c._m.is_(None), sa.literal(missing)))
         if not options.full_refresh:
             # first the rows that most runs have most of, so that nothing else is asked of them
@@ -391,7 +396,7 @@ def person_changes(  # noqa: C901, PLR0913 one question, told in the order in wh
             )
             cases.append((sa.and_(unchanged_since, level1.c._matched), sa.literal("refused_update")))
             cases.append((unchanged_since, sa.literal("refused")))
-        cases.append((level1.c._outcome == "unknown", sa.literal("redrive")))
+        cases.append((doubt, sa.literal("redrive")))
     cases.append((sa.not_(level1.c._matched), sa.literal("create")))
     cases.append((sa.or_(*(level1.c[f"_m{w}"] != 0 for w in range(shape.words))), sa.literal("update")))
     op = sa.case(*cases, else_=sa.literal("redrive" if options.full_refresh else "same"))

@@ -15,8 +15,8 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -47,6 +47,7 @@ from revetl.errors import (
     DestinationDown,
     ExitCode,
     GuardTripped,
+    LeaseHeld,
     LeaseLost,
     RevetlError,
     StateDamaged,
@@ -301,6 +302,7 @@ class Engine:
         warehouse: opened read-only for a diff.
         schema: where the state is kept.
         people: every person sync of the project, selected or not, by name: events look up their people there.
+        followers: (name, uid) of every event sync of the project, by the person sync that it names.
         clock: real, or a test's.
         observer: is told what happens.
     """
@@ -313,11 +315,13 @@ class Engine:
         people: Mapping[str, CompiledSync],
         clock: Clock,
         observer: Observer,
+        followers: Mapping[str, Sequence[tuple[str, str]]] | None = None,
         version: str = "",
     ) -> None:
         self.warehouse = warehouse
         self.schema = schema
         self.people = people
+        self.followers = followers or {}
         self.clock = clock
         self.observer = observer
         self.version = version
@@ -547,6 +551,7 @@ class _Run:
         self.workspace: Stream | None = None
         self.workspace_lease: Lease | None = None
         self.held: list[_Job] = []
+        self.kept: list[tuple[Stream, Lease]] = []  # of events, while people are deleted
         self.stopped: RevetlError | None = None
         self.sending: _Job | None = None
         self.plan_ts: int | None = None
@@ -608,7 +613,7 @@ class _Run:
             while deletes and not self.stopped:
                 job = deletes.pop(0)
                 try:
-                    self._send_upto(job, job.counts.last)
+                    self._delete(job)
                     results[job.sync.name] = self._finish(job)
                 except RevetlError as problem:
                     results[job.sync.name] = self._failed(job.compiled, job, self._cause(job, problem))
@@ -616,6 +621,27 @@ class _Run:
             for job in deletes:
                 # the run ends before its time: what was sent is folded, the deletes are planned again by the next run
                 results[job.sync.name] = self._failed(job.compiled, job, None)
+
+    def _delete(self, job: _Job) -> None:
+        """Send a stream's deletes, while no other run sends events of its people.
+
+        An event that comes after its person was deleted would make the person again, and no run would see it. Where
+        another run is at work on the events, the deletes are left to the next run.
+        """
+        engine = self.engine
+        try:
+            for _, uid in engine.followers.get(job.sync.name, ()):
+                events = Stream(self.warehouse, StreamTables(schema=engine.schema, uid=uid, is_person=False), engine.catalog)
+                if events.exists:
+                    self.kept.append((events, events.acquire(self.owner)))
+                    self._wait_for_drain(events, job.sync.name)
+            self._send_upto(job, job.counts.last)
+        except LeaseHeld as busy:
+            self.observer.note(f"{job.sync.name}: the deletes are left to the next run: {busy.message}")
+        finally:
+            kept, self.kept = self.kept, []
+            for events, lease in kept:
+                events.release(lease, success=False)
 
     def _upserts_and_events(
         self, syncs: Sequence[CompiledSync], results: dict[str, SyncResult], deletes: list[_Job]
@@ -747,12 +773,23 @@ class _Run:
     def _intend(self, job: _Job, hwm: int) -> None:
         assert self.workspace is not None  # noqa: S101 opened in `_open`
         workspace = self.workspace.control.workspace_id
-        job.stream.intend(
-            job.lease, job.plan, hwm, contracts=job.contracts, key_kind=job.key_kind, workspace_id=workspace,
-            name=job.sync.name, plan_rows=job.counts.sendable,
-        )  # fmt: skip
+        with self._renewing(job):
+            job.stream.intend(
+                job.lease, job.plan, hwm, contracts=job.contracts, key_kind=job.key_kind, workspace_id=workspace,
+                name=job.sync.name, plan_rows=job.counts.sendable,
+            )  # fmt: skip
         job.sent_intent, job.hwm = True, hwm
-        job.lease_until = self.clock.monotonic() + LEASE_MS / 1000
+
+    @contextmanager
+    def _renewing(self, job: _Job) -> Iterator[None]:
+        """Around a statement that renews the lease: it counts from before, as the statement may have taken long."""
+        began = self.clock.monotonic()
+        yield
+        job.lease_until = began + LEASE_MS / 1000
+
+    def _checkpoint(self, job: _Job, *, hwm: int | None = None) -> None:
+        with self._renewing(job):
+            job.stream.checkpoint(job.lease, job.take_acks(), hwm=hwm, doubt=job.doubt)
 
     def _ensure_destination(self, job: _Job) -> Delivery:
         """Connect once, and refuse a workspace that the state does not belong to."""
@@ -797,7 +834,8 @@ class _Run:
         if job.sync.is_person:
             self._take_workspace()
         encoder = self._encoder(job)
-        self._wait_for_drain(job)
+        if not job.sent_intent:
+            self._wait_for_drain(job.stream, job.sync.name)
         self._wait_for_share(job, delivery)
         self.sending = job
         collect_every = gc.get_threshold()
@@ -806,9 +844,8 @@ class _Run:
             while low <= last and not delivery.stopped:
                 high, chunk = self._read_chunk(job, encoder, low, last)
                 if job.sent_intent:
-                    job.stream.checkpoint(job.lease, job.take_acks(), hwm=high, doubt=job.doubt)
+                    self._checkpoint(job, hwm=high)
                     job.hwm = high
-                    job.lease_until = self.clock.monotonic() + LEASE_MS / 1000
                 else:
                     self._intend(job, high)
                 self._renew_others(job)
@@ -818,7 +855,7 @@ class _Run:
         finally:
             gc.set_threshold(*collect_every)
             self.sending = None
-        job.stream.checkpoint(job.lease, job.take_acks(), doubt=job.doubt)
+        self._checkpoint(job)
         self._fold(job, final=job.hwm >= job.counts.last)
         if delivery.stopped:
             raise delivery.stopped
@@ -841,14 +878,10 @@ class _Run:
             return PersonEncoder(job.sync, timestamp=self.plan_ts)
         return EventEncoder(job.sync)
 
-    def _wait_for_drain(self, job: _Job) -> None:
-        if job.sent_intent:
-            return
-        left = job.stream.drain_left_s() if job.stream.control.drain_until else 0.0
+    def _wait_for_drain(self, stream: Stream, name: str) -> None:
+        left = stream.drain_left_s() if stream.control.drain_until else 0.0
         if left > 0:
-            self.observer.note(
-                f"{job.sync.name}: waiting {left:.0f} s, so that no unanswered request of an earlier run arrives later"
-            )
+            self.observer.note(f"{name}: waiting {left:.0f} s, so that no unanswered request of an earlier run arrives later")
             self.clock.wait(left)
 
     def _wait_for_share(self, job: _Job, delivery: Delivery) -> None:
@@ -868,8 +901,8 @@ class _Run:
                 self.observer.note(f"{job.sync.name}: waiting for other runs to leave a part of the workspace's rate")
                 told = True
             self.clock.wait(ASK_AGAIN_S)
-            job.stream.renew(job.lease)
-            job.lease_until = self.clock.monotonic() + LEASE_MS / 1000
+            with self._renewing(job):
+                job.stream.renew(job.lease)
             self._renew_others(job)
 
     def _read_chunk(
@@ -916,9 +949,8 @@ class _Run:
         ):
             if isinstance(settled, Idle):
                 if self.clock.monotonic() >= checkpoint_at:
-                    job.stream.checkpoint(job.lease, job.take_acks(), doubt=job.doubt)
+                    self._checkpoint(job)
                     checkpoint_at = self.clock.monotonic() + CHECKPOINT_S
-                    job.lease_until = self.clock.monotonic() + LEASE_MS / 1000
                     self._renew_others(job)
                 self._wait_for_share(job, delivery)
                 continue
@@ -929,8 +961,7 @@ class _Run:
             job.refusals.extend(settled.refusals)
             job.acknowledged += sum(b - a + 1 for a, b in settled.accepted)
             job.refused += len(settled.refusals)
-            # an event that arrives again is the same event; a person's old value would win over the next run's
-            job.doubt = job.doubt or bool(settled.unknown) or (settled.doubt and job.sync.is_person)
+            job.doubt = job.doubt or settled.doubt
             for refusal in settled.refusals:
                 kind = (refusal.reason, refusal.field)
                 job.reasons[kind] += 1
@@ -943,8 +974,10 @@ class _Run:
     def _renew_others(self, job: _Job) -> None:
         for other in self.held:
             if other is not job:
-                other.stream.renew(other.lease)
-                other.lease_until = self.clock.monotonic() + LEASE_MS / 1000
+                with self._renewing(other):
+                    other.stream.renew(other.lease)
+        for events, lease in self.kept:
+            events.renew(lease)
         if self.workspace is not None and self.workspace_lease is not None:
             self.workspace.renew(self.workspace_lease)
 
@@ -984,7 +1017,7 @@ class _Run:
                 if job.sent_intent and not job.resolved:
                     self._fold(job, final=True)
                 job.stream.drop_plan(job.plan.fence)
-            job.stream.release(job.lease, success=False)
+            job.stream.release(job.lease, success=False, doubt=job.doubt)
         except RevetlError:
             pass  # the first error is the one to tell; lease and plan are settled by the next run
         if job in self.held:

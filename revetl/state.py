@@ -202,12 +202,23 @@ def ensure_schema(warehouse: Warehouse, schema: str, catalog: Catalog) -> None:
     try:
         warehouse.execute(sa.schema.CreateSchema(quoted(schema), if_not_exists=True))
     except WarehouseError as error:
-        raise WarehouseError(
-            f"cannot create the state schema {schema!r}: {error.message}",
-            hint=f"let an owner run: CREATE SCHEMA {name}; and grant its use to the role of this target",
-        ) from None
+        there = "SELECT count(*) FROM information_schema.schemata WHERE schema_name = :schema"
+        if not warehouse.fetch(sa.text(there), {"schema": schema})[0][0]:  # else another run created it in the same moment
+            raise WarehouseError(
+                f"cannot create the state schema {schema!r}: {error.message}",
+                hint=f"let an owner run: CREATE SCHEMA {name}; and grant its use to the role of this target",
+            ) from None
     for table in (runs_table(schema), sync_log_table(schema), rates_table(schema)):
-        warehouse.execute(sa.schema.CreateTable(table, if_not_exists=True))
+        _create(warehouse, sa.schema.CreateTable(table, if_not_exists=True), table)
+
+
+def _create(warehouse: Warehouse, statement: sa.Executable, table: sa.Table) -> None:
+    try:
+        warehouse.execute(statement)
+    except WarehouseError:
+        # another run created it in the same moment (IF NOT EXISTS does not wait for it): then it is there now
+        if table.name not in read_catalog(warehouse, str(table.schema)):
+            raise
 
 
 class Stream:
@@ -435,13 +446,13 @@ class Stream:
         }
         if self.tables.uid != "ws":
             for table in (self.tables.state, self.tables.ack, self.tables.open):
-                self._create(sa.schema.CreateTable(table, if_not_exists=True), table)
+                _create(self.warehouse, sa.schema.CreateTable(table, if_not_exists=True), table)
         if self.exists:
             self.catalog = read_catalog(self.warehouse, self.tables.schema)
             return
         # the row comes with the table in one statement, so no other run can see one without the other
         row = sa.select(*(value.label(quoted(key)) for key, value in first.items()))
-        self._create(CreateTableAs(self.tables.ctl, row), self.tables.ctl)
+        _create(self.warehouse, CreateTableAs(self.tables.ctl, row), self.tables.ctl)
         self.catalog = {**self.catalog, **read_catalog(self.warehouse, self.tables.schema)}
 
     def _migrate(self) -> None:
@@ -480,14 +491,6 @@ class Stream:
         return (
             sa.select(sa.func.coalesce(sa.func.max(log.fence), 0)).where(log.uid == self.tables.uid).scalar_subquery()
         )
-
-    def _create(self, statement: sa.Executable, table: sa.Table) -> None:
-        try:
-            self.warehouse.execute(statement)
-        except WarehouseError:
-            # another run created it in the same moment: then it is there now
-            if table.name not in read_catalog(self.warehouse, self.tables.schema):
-                raise
 
     def acquire(self, owner: str) -> Lease:
         """Take the lease if it is free or has ended, and read the control row.
@@ -543,9 +546,11 @@ class Stream:
         left = self.warehouse.fetch(sa.select(self.control.drain_until - self.dialect.now_ms()))[0][0]
         return max(0.0, float(left) / 1000)
 
-    def release(self, lease: Lease, *, success: bool) -> None:
-        """Give the lease back."""
+    def release(self, lease: Lease, *, success: bool, doubt: bool = False) -> None:
+        """Give the lease back; `doubt` as for `checkpoint`, where the run could not write one."""
         done: dict[str, Any] = {"last_success_at": self.dialect.now_ms()} if success else {}
+        if doubt:
+            done["drain_until"] = self.dialect.now_ms() + DRAIN_MS
         self._guarded(lease, owner=sa.null(), lease_until=0, **done)
 
     def pin(self, workspace_id: str) -> None:
@@ -649,7 +654,7 @@ class Stream:
         now = self.dialect.now_ms()
         values: dict[str, Any] = {"lease_until": now + LEASE_MS}
         if hwm is not None:
-            values |= {"hwm": hwm, "intent_at": now}
+            values["hwm"] = hwm
         if doubt:
             values["drain_until"] = now + DRAIN_MS
         rows = self._ack_rows(lease.fence, acks)
@@ -832,7 +837,8 @@ class Stream:
             "_contract": sa.literal(plan.contract_digest),
             "_values": values,
             "_fence": _big(plan.fence),
-            "_first_at": _big(self.dialect.now_ms()),
+            # the age of a row without an answer counts from when it may first have been sent, whoever settles it
+            "_first_at": sa.select(self.tables.ctl.c.intent_at).scalar_subquery(),
             "_last_try": _big(self.dialect.now_ms()),
         }
         names = [column.name for column in self.tables.open.columns]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from revetl.contracts import WhenMissing
 from revetl.delivery import DeliverySettings
 from revetl.engine import RunOptions
-from revetl.errors import DestinationDown, ExitCode, Interrupted, LeaseLost
+from revetl.errors import DestinationDown, ExitCode, Interrupted, LeaseLost, WarehouseError
 from tests.suites.world import FAST, SCHEMA, SandboxDestination, World, people_sync
 
 ONE_TRY = DeliverySettings(
@@ -336,3 +339,85 @@ def test_diff_shows_old_and_new_values_where_asked(world: World) -> None:
 
     [sample] = diff.samples
     assert (sample.op, sample.key, dict(sample.changes)) == ("update", "a", {"plan": ("free", "B")})
+
+
+def test_a_refusal_does_not_cover_an_earlier_request_without_an_answer(world: World) -> None:
+    """B is applied and not answered, C is refused, then the model says A again, which equals the state."""
+    world.run("people")
+    world.sql("UPDATE people SET plan = 'B' WHERE id = 'a'")
+    applied_but_not_answered(world)
+    world.run("people", settings=ONE_TRY)
+    world.forget_drain()
+    world.sql("UPDATE people SET plan = 'C' WHERE id = 'a'")
+    fault(world, kind="reject", key="a", times=1)
+    assert world.run("people").exit_code == ExitCode.ROWS_REFUSED
+    assert (world.person("a") or {})["plan"] == "B"
+    world.sql("UPDATE people SET plan = 'free' WHERE id = 'a'")
+    world.api("/sandbox/faults", {"faults": []})
+
+    assert world.run("people").syncs[0].counts.redriven == 1
+
+    assert (world.person("a") or {})["plan"] == "free"
+    assert world.run("people").requests == 0
+
+
+def test_the_age_of_an_unanswered_event_counts_from_the_run_that_sent_it(world: World) -> None:
+    """It died, and the run that settles it comes a day later: the event is not taken for a fresh one."""
+    world.run("people")
+
+    class Died(BaseException):
+        """The process is gone."""
+
+    def die(when: str, word: str) -> None:
+        if (when, word.upper()) == ("before", "INSERT") and next(inserts) == 2:  # the acknowledgement; the first is the rate's
+            raise Died
+
+    inserts = count(1)
+    with pytest.raises(Died):
+        world.run("orders", backfill=True, probe=die)
+    assert world.held()["events"] == {"Order Completed": 2}
+    world.sql(f"UPDATE {SCHEMA}.ctl__orders01 SET intent_at = intent_at - 21 * 3600 * 1000")
+    world.forget_drain()
+
+    result = world.run("orders", backfill=True)
+
+    assert (result.requests, result.syncs[0].counts.held) == (0, 2)
+
+
+def test_nobody_is_deleted_while_another_run_sends_events(world: World) -> None:
+    world.syncs[0] = people_sync(when_missing=WhenMissing.DELETE)
+    world.run(backfill=True)
+    world.sql("DELETE FROM people WHERE id = 'b'", "DELETE FROM orders")
+    other = f"UPDATE {SCHEMA}.ctl__orders01 SET owner = 'other', lease_until = "
+    world.sql(other + "CAST(extract(epoch FROM current_timestamp) * 1000 AS bigint) + 100000")
+
+    assert world.run("people").exit_code == ExitCode.ROWS_REFUSED
+    assert world.person("b") is not None
+    assert "left to the next run" in world.observer.notes[-1]
+
+    world.forget_drain()
+    world.sql(f"UPDATE {SCHEMA}.ctl__orders01 SET owner = NULL")
+    assert world.run("people").exit_code == ExitCode.OK
+    assert world.person("b") is None
+    assert world.ask(f"SELECT count(*) FROM {SCHEMA}.ctl__orders01 WHERE owner IS NOT NULL") == [(0,)]
+
+
+def test_after_a_checkpoint_that_failed_the_next_run_still_waits(world: World) -> None:
+    """The run knows of a request that may be applied late, could not write it down, and gives the lease back."""
+    world.run("people")
+    world.sql("UPDATE people SET plan = 'B'")
+
+    def fails(when: str, word: str) -> None:
+        if (when, word.upper()) == ("before", "INSERT") and next(inserts) == 2:
+            raise WarehouseError("the warehouse refused Insert: a lock")
+
+    inserts = count(1)
+    fault(world, kind="reset", times=1)
+    patient = replace(FAST, attempts=3, backoff_first_s=0.001)
+    assert world.run("people", settings=patient, probe=fails).exit_code == ExitCode.WAREHOUSE
+
+    [(owner, drain)] = world.ask(
+        f"SELECT owner, drain_until - CAST(extract(epoch FROM current_timestamp) * 1000 AS bigint) FROM {SCHEMA}.ctl__people01"
+    )
+    assert owner is None
+    assert drain > 50_000
