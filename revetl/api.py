@@ -55,7 +55,7 @@ __all__ = ["compile", "diff", "load", "retry", "run"]
 SANDBOX_RATES: Mapping[str, float] = {"requests_per_second": 1_000.0, "operations_per_second": 100_000.0}
 RUNS_SHOWN = 5
 ARGS = ("full_refresh", "retry_refused", "backfill", "confirm_deletes", "confirm_changes", "confirm_first_run",
-        "allow_empty", "fail_fast")  # fmt: skip
+        "confirm_growth", "allow_empty", "fail_fast")  # fmt: skip
 
 
 class Silent:
@@ -384,7 +384,7 @@ def run_options(asked: Mapping[str, Any]) -> RunOptions:
         backfill=bool(asked.get("backfill")), fail_fast=bool(asked.get("fail_fast")),
         confirmed=Confirmations(
             deletes=asked.get("confirm_deletes"), changes=asked.get("confirm_changes"),
-            first_run=asked.get("confirm_first_run"), empty=bool(asked.get("allow_empty")),
+            first_run=asked.get("confirm_first_run"), growth=asked.get("confirm_growth"), empty=bool(asked.get("allow_empty")),
         ),
     )  # fmt: skip
 

@@ -136,6 +136,7 @@ def _confirmations(function: Command) -> Command:
         click.option(
             "--confirm-first-run", type=int, metavar="N", help="Confirm exactly N rows of a first run."
         ),
+        click.option("--confirm-growth", type=int, metavar="N", help="Confirm exactly N new rows."),
         click.option("--allow-empty", is_flag=True, help="Accept a model without rows."),
     ]
     for option in reversed(options):

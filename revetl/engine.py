@@ -495,7 +495,7 @@ class Engine:
                     code="RV214",
                 )
             )
-        problems.extend(guards(shape, counts, options.confirmed, first_run=first_run))
+        problems.extend(guards(shape, counts, options.confirmed, first_run=first_run, backfill=options.backfill))
         return problems
 
     # --- run -------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from revetl.diffsql import SEND_FIRST, SEND_LAST, Shape
 from revetl.errors import ContractBroken, GuardTripped, RevetlError
 
 DELETE_FLOOR = 10  # fewer deletes than this are never a reason to stop
+GROWTH_FLOOR = 200  # a state of fewer rows is counted as so many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +176,7 @@ class Confirmations:
     deletes: int | None = None
     changes: int | None = None
     first_run: int | None = None
+    growth: int | None = None
     empty: bool = False
 
 
@@ -198,8 +200,14 @@ def broken(shape: Shape, counts: Counts, keys: Sequence[str] = ()) -> ContractBr
     )
 
 
-def guards(shape: Shape, counts: Counts, confirmed: Confirmations, *, first_run: bool) -> list[RevetlError]:
-    """Every guard that this plan trips, each with the flag that confirms exactly this plan."""
+def guards(
+    shape: Shape, counts: Counts, confirmed: Confirmations, *, first_run: bool, backfill: bool = False
+) -> list[RevetlError]:
+    """Every guard that this plan trips, each with the flag that confirms exactly this plan.
+
+    Args:
+        backfill: events of the past were asked for, so many new ones are no surprise.
+    """
     sync = shape.sync
     found: list[RevetlError] = []
     command = f"revetl run --select {sync.name}"
@@ -232,6 +240,14 @@ def guards(shape: Shape, counts: Counts, confirmed: Confirmations, *, first_run:
             f"{changes:,} of {counts.state_rows:,} people would change (max_changes {limit}; {why})",
             f"--confirm-changes {changes}",
             "RV212",
+        )
+    times, new = sync.guards.max_growth, counts.sendable - counts.updated - counts.redriven - counts.deleted
+    expected = first_run or (backfill and not sync.is_person)
+    if times and new > times * max(counts.state_rows, GROWTH_FLOOR) and not expected and confirmed.growth != new:
+        trip(
+            f"{new:,} rows to send are new, where {counts.state_rows:,} are known (max_growth {times})",
+            f"--confirm-growth {new}",
+            "RV216",
         )
     if first_run and sync.initial is Initial.SEND:
         most = sync.guards.max_first_run

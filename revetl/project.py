@@ -61,7 +61,7 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV080": "models of a pull request where secrets are", "RV081": "sending for a pull request",
     "RV200": "a model does not give what its sync reads", "RV201": "keys that are missing or not unique",
     "RV202": "a key column of another type", "RV210": "a model without rows", "RV211": "max_deletes", "RV212": "max_changes",
-    "RV213": "max_first_run", "RV214": "events of the past", "RV215": "no success for too long",
+    "RV213": "max_first_run", "RV214": "events of the past", "RV215": "no success for too long", "RV216": "max_growth",
     "RV220": "a model's SQL does not run", "RV221": "a view or table cannot be built",
 })  # fmt: skip
 CALL = re.compile(r"\w+\(.*\)", re.DOTALL)

@@ -60,7 +60,7 @@ FIELD_KEYS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 GUARD_KEYS: dict[str, dict[str, Any]] = {
     "max_deletes": {"type": ["string", "integer"]}, "max_changes": {"type": ["string", "integer"]},
-    "empty_source": {"enum": ["stop", "allow"]}, "max_first_run": COUNT,
+    "empty_source": {"enum": ["stop", "allow"]}, "max_first_run": COUNT, "max_growth": COUNT,
 }  # fmt: skip
 LATENCY_KEYS = {"warn": TEXT, "error": TEXT}
 IDENTIFY_KEYS = {kind.value: WORD for kind in IdentifierKind}
@@ -561,8 +561,9 @@ class SyncReader:
                 made[name] = self._limit(right[name]) or getattr(Guards(), name)
         if "empty_source" in right:
             made["empty_source"] = right["empty_source"].value == "stop"
-        if "max_first_run" in right:
-            made["max_first_run"] = int(right["max_first_run"].value)
+        for name in ("max_first_run", "max_growth"):
+            if name in right:
+                made[name] = int(right[name].value)
         return Guards(**made)
 
     def _limit(self, node: Node) -> Limit | None:

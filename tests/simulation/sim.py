@@ -206,6 +206,14 @@ class Sim:
         self.values[key] = value
         self._write_people()
 
+    def back_and_forth(self, key: str, first: str | None, then: str | None, fates: Sequence[str]) -> None:
+        """A value changes, a run has trouble with it, it changes again (often back), and the next run comes at once."""
+        before = self.values[key]
+        self.change(key, first)
+        self.run(fates)
+        self.change(key, before if then == "back" else then)
+        self.run([])
+
     def order(self, person: str) -> None:
         """One more order."""
         name = f"o{len(self.orders)}"
@@ -424,6 +432,9 @@ def live(sim: Sim, steps: int) -> None:
             sim.order(key)
         elif what < 0.55:
             sim.let_pass(rng.choice([5.0, 70.0, 400.0, 21 * HOUR, 26 * HOUR]))
+        elif what < 0.68:
+            then = rng.choice(["back", "back", "A", "C", None])
+            sim.back_and_forth(key, rng.choice(["A", "B", "C", None]), then, [rng.choice(FATES) for _ in range(2)])
         elif what < 0.93:
             fates = [rng.choice(FATES) if rng.random() < 0.5 else "ok" for _ in range(rng.randint(0, 5))]
             sim.run(fates, dies_at=rng.randint(1, 60) if rng.random() < 0.25 else 0)

@@ -47,6 +47,11 @@ class Anything(RuleBasedStateMachine):
     def a_run_dies(self, fates: list[str], at: int) -> None:
         self.sim.run(fates, dies_at=at)
 
+    @rule(key=KEYS, first=st.sampled_from(["A", "B", None]), then=st.sampled_from(["back", "C", None]),
+          fates=st.lists(st.sampled_from(FATES), max_size=3))  # fmt: skip
+    def back_and_forth(self, key: str, first: str | None, then: str | None, fates: list[str]) -> None:
+        self.sim.back_and_forth(key, first, then, fates)
+
     @rule()
     def the_model_is_empty_by_mistake(self) -> None:
         self.sim.guarded()
