@@ -7,7 +7,7 @@ sending, and one summary row for each kind of row that needs no sending (`_key` 
 The model is read once and nothing is staged; why, and what was measured: `docs/adr/0003-one-statement-plan.md`.
 
 Columns of the SELECT, in order: `_seq`, `_op`, `_key`, `_n` (rows of the model with this key), then for people
-`_m0`... (masks of changed fields, 62 bits each), `_fresh` (only new attributes changed), and for events
+`_m0`... (masks of changed fields, 62 bits each), `_fresh` (only new attributes changed; of a delete: nobody in the state), and for events
 `_person`, `_anonymous`, `_occurred_at` (Unix seconds), `_variant`, `_digest`; then one column a field.
 """
 
@@ -348,6 +348,8 @@ def person_changes(  # noqa: C901, PLR0913 one question, told in the order in wh
     # only where some rows were kept under a contract without one of today's attributes can a row be "fresh"
     any_new = any(field.name not in fields for fields in known.contracts.values() for field in sync.fields)
     fresh = sa.and_(matched, sa.not_(sa.or_(*stale))) if any_new and known.has_state else sa.false()
+    if erasing and known.has_state:  # a delete of somebody whom an unanswered request may have made: not in the state
+        fresh = sa.or_(fresh, sa.and_(m.c._m.is_(None), sa.not_(matched)))
 
     level1 = sa.select(
         key.label("_key"),

@@ -94,7 +94,7 @@ def read_counts(shape: Shape, rows: Sequence[tuple[Any, ...]], state_rows: int) 
         ("create", "update", "redrive", "event", "delete", "suppress", "same", "gone", "drift", "skipped",
          "waiting", "late", "future", "held", "held_before", "refused", "refused_update", "bad_key", "stray", "forgotten"), 0
     )  # fmt: skip
-    first = last = fresh = untriggering = duplicates = 0
+    first = last = fresh = untriggering = duplicates = not_in_state = 0
     oldest: int | None = None
     changed = dict.fromkeys((f.name for f in shape.sync.fields), 0)
     decimals = [
@@ -116,6 +116,8 @@ def read_counts(shape: Shape, rows: Sequence[tuple[Any, ...]], state_rows: int) 
         tail = list(row[6:])
         if shape.sync.is_person:
             fresh_here, hits, tail = tail[0], tail[1 : 1 + len(changed)], tail[1 + len(changed) :]
+            if op in SEND_LAST:
+                not_in_state += int(fresh_here or 0)
             if op == "update":
                 fresh = int(fresh_here or 0)
                 changed = {name: int(hit or 0) for name, hit in zip(changed, hits, strict=True)}
@@ -132,7 +134,7 @@ def read_counts(shape: Shape, rows: Sequence[tuple[Any, ...]], state_rows: int) 
     matched = n["same"] + n["drift"] + n["update"] + n["refused_update"]
     if shape.sync.is_person:
         # redriven rows may or may not be in the state, so they are left out of this check
-        gone = n["gone"] + n["delete"] + n["suppress"]
+        gone = n["gone"] + n["delete"] + n["suppress"] - not_in_state
         if not n["redrive"] and matched > state_rows - gone >= 0:
             duplicates += matched - (state_rows - gone)
     elif matched > state_rows - n["gone"] >= 0:

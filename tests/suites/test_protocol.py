@@ -78,6 +78,22 @@ def test_an_unanswered_create_whose_row_vanished_is_deleted_where_the_sync_delet
     assert world.person("a") is not None
 
 
+def test_an_unanswered_create_whose_row_vanished_is_not_taken_for_a_repeated_key(world: World) -> None:
+    """The other people are in the state, and one more is deleted than the state has lost."""
+    world.syncs = [people_sync(when_missing=WhenMissing.DELETE)]
+    world.run()
+    world.sql("INSERT INTO people VALUES ('c', 'cy@example.com', 'new', 1)")
+    applied_but_not_answered(world)
+    world.run(settings=ONE_TRY)
+    world.sql("DELETE FROM people WHERE id = 'c'")
+    world.forget_drain()
+
+    assert world.run().exit_code == ExitCode.OK
+
+    assert world.person("c") is None
+    assert world.run().requests == 0
+
+
 def test_an_unanswered_event_is_sent_again_with_the_same_id_and_has_one_effect(world: World) -> None:
     world.run("people")
     applied_but_not_answered(world)
