@@ -7,8 +7,8 @@ sending, and one summary row for each kind of row that needs no sending (`_key` 
 The model is read once and nothing is staged; why, and what was measured: `docs/adr/0003-one-statement-plan.md`.
 
 Columns of the SELECT, in order: `_seq`, `_op`, `_key`, `_n` (rows of the model with this key), then for people
-`_m0`... (masks of changed fields, 62 bits each), `_fresh` (only new attributes changed; of a delete: nobody in the state), and for events
-`_person`, `_anonymous`, `_occurred_at` (Unix seconds), `_variant`, `_digest`; then one column a field.
+`_m0`... (masks of changed fields, 62 bits each), `_fresh` (only new attributes changed; of a delete: not in the state), and
+for events `_person`, `_anonymous`, `_occurred_at` (Unix seconds), `_variant`, `_digest`; then one column a field.
 """
 
 from __future__ import annotations

@@ -495,7 +495,9 @@ class Engine:
                     code="RV214",
                 )
             )
-        problems.extend(guards(shape, counts, options.confirmed, first_run=first_run, backfill=options.backfill))
+        # the first load may take several runs, if one was stopped: it is complete when one has ended well
+        loading = not stream.control.last_success_at or (options.backfill and not sync.is_person)
+        problems.extend(guards(shape, counts, options.confirmed, first_run=first_run, loading=loading))
         return problems
 
     # --- run -------------------------------------------------------------------------------------------------

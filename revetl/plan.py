@@ -203,12 +203,12 @@ def broken(shape: Shape, counts: Counts, keys: Sequence[str] = ()) -> ContractBr
 
 
 def guards(
-    shape: Shape, counts: Counts, confirmed: Confirmations, *, first_run: bool, backfill: bool = False
+    shape: Shape, counts: Counts, confirmed: Confirmations, *, first_run: bool, loading: bool = False
 ) -> list[RevetlError]:
     """Every guard that this plan trips, each with the flag that confirms exactly this plan.
 
     Args:
-        backfill: events of the past were asked for, so many new ones are no surprise.
+        loading: many new rows are no surprise: no run has completed yet, or events of the past were asked for.
     """
     sync = shape.sync
     found: list[RevetlError] = []
@@ -244,8 +244,7 @@ def guards(
             "RV212",
         )
     times, new = sync.guards.max_growth, counts.sendable - counts.updated - counts.redriven - counts.deleted
-    expected = first_run or (backfill and not sync.is_person)
-    if times and new > times * max(counts.state_rows, GROWTH_FLOOR) and not expected and confirmed.growth != new:
+    if times and new > times * max(counts.state_rows, GROWTH_FLOOR) and not loading and confirmed.growth != new:
         trip(
             f"{new:,} rows to send are new, where {counts.state_rows:,} are known (max_growth {times})",
             f"--confirm-growth {new}",

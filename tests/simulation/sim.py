@@ -175,7 +175,7 @@ class Sim:
         box = Sandbox(rules=Rules(dedupe_window_s=REMEMBERED_S), clock=lambda: 1_700_000_000 + self.air.now)
         self._stack.callback(box.close)
         self.air = Air(self, box.store)
-        free = Guards(max_deletes=Limit(share=1.0), max_changes=Limit(share=1.0))
+        free = Guards(max_deletes=Limit(share=1.0), max_changes=Limit(share=1.0), empty_source=False)
         self.world = World(
             connect=self._stack.enter_context(duckdb_world(folder)), box=box,
             syncs=[people_sync(guards=free, when_missing=WhenMissing.DELETE), orders_sync(guards=free)],

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
@@ -70,23 +70,23 @@ class Anything(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-def explore(bar: Bar, *, examples: int, steps: int) -> None:
+def explore(bar: Bar, *, examples: int, steps: int, shorten: bool) -> None:
     Anything.counts = Counter()
     run_state_machine_as_test(Anything, settings=settings(
         max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck),
-        database=None,
+        database=None, print_blob=True, phases=(Phase.generate, Phase.shrink) if shorten else (Phase.generate,),
     ))  # fmt: skip
     bar(3, "invariants broken in worlds that Hypothesis made", found=0, goal="0",
         of=f"{Anything.counts['steps']:,} steps with {Anything.counts['runs']:,} runs in {examples} worlds")  # fmt: skip
 
 
 def test_whatever_happens_one_clean_run_repairs_it(bar: Bar) -> None:
-    explore(bar, examples=5, steps=10)
+    explore(bar, examples=5, steps=10, shorten=False)
 
 
 @pytest.mark.soak
 def test_whatever_happens_for_long_one_clean_run_repairs_it(bar: Bar) -> None:
-    explore(bar, examples=150, steps=30)
+    explore(bar, examples=150, steps=30, shorten=True)
 
 
 def story(folder: Path, seed: int, steps: int) -> tuple[str, int]:
