@@ -256,9 +256,9 @@ class Stream:
         Raises:
             StateDamaged: tables are missing, or the schema is newer than this revetl.
         """
+        if not self.exists and (problem := self.absent()):
+            raise damaged(self.tables.uid, problem)
         if not self.exists:
-            if problem := self.absent():
-                raise damaged(self.tables.uid, problem)
             self.control = Control()
             return self.control
         kept = (self.tables.state, self.tables.open, self.tables.ack)
@@ -297,7 +297,17 @@ class Stream:
 
     def absent(self) -> str:
         """What is wrong where there is no control row: a stream without one must be new, or reset by hand."""
-        if self.tables.state.name in self.catalog:
+        problem = self._gone()
+        if problem:
+            fresh = read_catalog(self.warehouse, self.tables.schema)
+            if self.tables.ctl.name in fresh:  # another first run has made it since the catalog was read
+                self.catalog, problem = fresh, ""
+        return problem
+
+    def _gone(self) -> str:
+        # the control table is made last: while another first run makes them, or after it was killed, the others are empty
+        count = sa.select(sa.func.count()).select_from(self.tables.state)
+        if self.tables.state.name in self.catalog and self.warehouse.fetch(count)[0][0]:
             return f"{self.tables.state.fullname} exists but its control table {self.tables.ctl.name} does not"
         if self.tables.uid == "ws" or "sync_log" not in self.catalog:
             return ""

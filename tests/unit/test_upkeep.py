@@ -132,6 +132,7 @@ def test_reset_waits_for_a_run_and_for_its_last_request(warehouse: Warehouse) ->
 
 def test_reset_cures_a_state_without_its_control_row(warehouse: Warehouse) -> None:
     one = stream(warehouse)
+    warehouse.execute(sa.insert(one.tables.state).values(_key="a"))
     warehouse.execute(sa.schema.DropTable(one.tables.ctl))
     assert "does not" in upkeep.health(warehouse, SCHEMA, [PEOPLE])[0].damaged
     upkeep.reset(warehouse, SCHEMA, *PEOPLE)
