@@ -662,6 +662,15 @@ def forget(  # noqa: PLR0913 the command's options
             "which kind of identifier is this?" if not kind else f"{kind!r} is no kind of identifier",
             hint=f"--by {' or '.join(sorted(one.value for one in found or IdentifierKind))}",
         )
+    by = IdentifierKind(kind) if kind else next(iter(found))
+    others = {c.sync.identifier.value: c.sync.name for c in syncs if c.sync.identifier is not by}
+    if all(c.sync.identifier is not by for c in syncs):
+        raise ConfigError(
+            f"no sync identifies people by {by}, so the next run would send them again under their {' or '.join(others)}",
+            hint=f"look up their keys, then: revetl forget --by {next(iter(others), by)} --file keys.txt",
+        )
+    for other, name in others.items():
+        watcher.note(f"sync {name!r} identifies people by {other}: forget theirs as well (--by {other})")
     settings = delivery_settings(project)
     with _warehouse(project, "forget", read_only=False) as warehouse:
         work = Forgetting(
@@ -670,7 +679,6 @@ def forget(  # noqa: PLR0913 the command's options
             rng=random.Random(os.urandom(16)),  # noqa: S311 jitter, no secrets
             owner=f"{socket.gethostname()}/{os.getpid()}/{int(time.time())}", note=watcher.note,
         )  # fmt: skip
-        by = IdentifierKind(kind) if kind else next(iter(found))
         return work.free(by, keys) if undo else work.forget(by, keys, reason=reason)
 
 

@@ -832,7 +832,7 @@ def resolve(  # noqa: PLR0913 a command's options
 @_command(cli, "forget")
 @click.argument("keys", nargs=-1)
 @click.option("--file", "file", type=click.File(), help="One key a line; - reads the standard input.")
-@click.option("--by", "kind", metavar="KIND", help="id, email or cio_id [default: as the people's sync has it]")
+@click.option("--by", "kind", metavar="KIND", help="id, email or cio_id, as a sync has it [default: the people's]")
 @click.option("--reason", help="Kept beside the tombstones, without personal values: ticket 4711.")
 @click.option("--undo", is_flag=True, help="Free them again: the next run may create them.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")

@@ -16,7 +16,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -576,12 +576,11 @@ class _Run:
         finally:
             if self.destination is not None:
                 self.destination.close()
-        try:
-            self._release_workspace()
-            if self.share is not None:
-                self.share.give_back()
-        except RevetlError as problem:
-            error = error or problem
+        for leave in (self._release_workspace, self.share.give_back if self.share else lambda: None):
+            try:
+                leave()
+            except RevetlError as problem:
+                error = error or problem
         for compiled in syncs:
             results.setdefault(compiled.sync.name, SyncResult(sync=compiled.sync, status="skipped"))
         stats = self.delivery.stats if self.delivery else None
@@ -643,7 +642,8 @@ class _Run:
         finally:
             kept, self.kept = self.kept, []
             for events, lease in kept:
-                events.release(lease, success=False)
+                with suppress(RevetlError):  # what went wrong before is the thing to tell; the lease ends by itself
+                    events.release(lease, success=False)
 
     def _upserts_and_events(
         self, syncs: Sequence[CompiledSync], results: dict[str, SyncResult], deletes: list[_Job]

@@ -67,20 +67,26 @@ class RevetlError(Exception):
         hint: what to do next, if possible the command to type.
         where: the place in the project that has to change.
         code: a stable code such as `RV012` that documentation and editors can point to.
+        keys: some keys that are to blame, masked: shown in text, never in a comment, an artifact or the warehouse.
     """
 
     exit_code: ExitCode = ExitCode.BUG
 
-    def __init__(self, message: str, *, hint: str = "", where: Where | None = None, code: str = "") -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", where: Where | None = None, code: str = "", keys: Sequence[str] = ()
+    ) -> None:
         super().__init__(message)
         self.message = message
+        self.keys = tuple(keys)
         self.hint = hint
         self.where = where
         self.code = code
 
     def __str__(self) -> str:
-        """Place, message, code on the first line; the hint on the second."""
+        """Place, message, keys, code on the first line; the hint on the second."""
         text = f"{self.where}: {self.message}" if self.where else self.message
+        if self.keys:
+            text += f" (such as {', '.join(self.keys)})"
         if self.code:
             text += f" [{self.code}]"
         if self.hint:

@@ -115,7 +115,7 @@ class Forgetting:
             As `forget`; the tombstones stay then.
         """
         people = list(dict.fromkeys(normal(kind, key) for key in keys))
-        ensure_schema(self._warehouse, self._schema, read_catalog(self._warehouse, self._schema))
+        self._prepare()
         salt = self._salt()
         digests = [digest(salt, kind, key) for key in people]
         with self._leases() as (workspace, streams):
@@ -125,23 +125,32 @@ class Forgetting:
 
     # --- the steps -------------------------------------------------------------------------------------------
 
-    def _salt(self) -> str:
+    def _prepare(self) -> Stream:
+        """The tables that this needs; the workspace's stream."""
+        ensure_schema(self._warehouse, self._schema, read_catalog(self._warehouse, self._schema))
+        workspace = Stream(
+            self._warehouse, StreamTables(schema=self._schema, uid="ws"), read_catalog(self._warehouse, self._schema)
+        )
+        workspace.create("the workspace")
         self._warehouse.execute(sa.schema.CreateTable(self._tombs, if_not_exists=True))
+        return workspace
+
+    def _salt(self) -> str:
         found = self._warehouse.fetch(sa.select(sa.func.max(self._tombs.c.salt)))[0][0]
         return str(found) if found else secrets.token_hex(16)
 
     def _bury(self, kind: IdentifierKind, people: Sequence[str], reason: str) -> list[str]:
-        catalog = read_catalog(self._warehouse, self._schema)
-        ensure_schema(self._warehouse, self._schema, catalog)
-        salt = self._salt()
-        digests = [digest(salt, kind, key) for key in people]
-        there = {row[0] for row in self._warehouse.fetch(sa.select(self._tombs.c.digest))}
+        """In one transaction, which waits for another one that buries: two salts would make the digests of one worthless."""
+        ctl = self._prepare().tables.ctl
         now = sa.cast(self._warehouse.dialect.now_ms(), sa.BigInteger)
-        for one in digests:
-            if one not in there:
-                self._warehouse.execute(
-                    sa.insert(self._tombs).values(digest=one, salt=salt, reason=reason, buried_at=now)
-                )
+        with self._warehouse.transaction():
+            self._warehouse.execute(sa.update(ctl).values(verified_at=now))
+            salt = self._salt()
+            digests = [digest(salt, kind, key) for key in people]
+            there = {row[0] for row in self._warehouse.fetch(sa.select(self._tombs.c.digest))}
+            rows = [{"digest": one, "salt": salt, "reason": reason} for one in digests if one not in there]
+            if rows:
+                self._warehouse.execute(sa.insert(self._tombs).values([row | {"buried_at": now} for row in rows]))
         return digests
 
     @contextmanager

@@ -189,8 +189,7 @@ def broken(shape: Shape, counts: Counts, keys: Sequence[str] = ()) -> ContractBr
     if counts.bad_keys:
         problems.append(f"{counts.bad_keys:,} rows have a null or blank key")
     if counts.duplicate_keys:
-        some = f" (such as {', '.join(keys)})" if keys else ""
-        problems.append(f"{counts.duplicate_keys:,} rows repeat the key of another row{some}")
+        problems.append(f"{counts.duplicate_keys:,} rows repeat the key of another row")
     if not problems:
         return None
     return ContractBroken(
@@ -199,6 +198,7 @@ def broken(shape: Shape, counts: Counts, keys: Sequence[str] = ()) -> ContractBr
         f"`revetl diff --select {sync.name} --show-values` lists the first of them",
         where=sync.where,
         code="RV201",
+        keys=keys,
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -142,3 +144,20 @@ def test_a_forgotten_person_may_be_freed_again(world: World) -> None:
 
     assert (result.syncs[0].counts.forgotten, result.syncs[0].acknowledged) == (0, 1)
     assert (world.person("a") or {})["plan"] == "free"
+
+
+@pytest.mark.parametrize("world", ["postgres"], indirect=True)
+def test_people_who_are_forgotten_at_the_same_moment_all_stay_forgotten(world: World) -> None:
+    """Two first tombstones with salts of their own would make one of them worthless."""
+    world.people_table(*((f"p{i}", None, "free", 0) for i in range(8)))
+    world.run("people")
+
+    def one(key: str) -> None:
+        with suppress(LeaseHeld):  # the tombstone is there all the same
+            forgetting(world, "forget", key)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(one, [f"p{i}" for i in range(6)]))
+
+    assert world.ask(f"SELECT count(*), count(DISTINCT salt) FROM {SCHEMA}.tomb__all") == [(6, 1)]
+    assert world.diff("people").syncs[0].counts.forgotten == 6

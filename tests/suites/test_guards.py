@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from revetl.contracts import Guards, Limit, WhenMissing
 from revetl.errors import ExitCode, RevetlError
 from revetl.plan import Confirmations
+from revetl.report import error_json
 from tests.suites.world import World, attribute, people_sync
 
 
@@ -33,6 +36,19 @@ def test_duplicate_keys_of_new_rows(world: World) -> None:
     world.sql("INSERT INTO people VALUES ('a', 'other@example.com', 'free', 0)")
 
     assert "1 rows repeat the key" in stopped(world, ExitCode.CONTRACT).message
+
+
+def test_a_key_that_repeats_is_shown_masked_in_text_only(world: World) -> None:
+    """The message goes into comments, artifacts and the warehouse; the text to a terminal and its log."""
+    world.sql("INSERT INTO people VALUES ('customer-17', NULL, 'x', 0), ('customer-17', NULL, 'y', 0)")
+
+    error = stopped(world, ExitCode.CONTRACT)
+
+    assert "(such as cu…7 (11 characters))" in str(error)
+    assert "cu…7" not in error.message + error.hint
+    assert "cu…7" not in json.dumps(error_json(error))
+    said = world.ask("SELECT count(*) FROM revetl_test.runs WHERE message LIKE '%cu%7 (11%'")
+    assert said == [(0,)]
 
 
 def test_duplicate_keys_where_both_rows_equal_the_state(world: World) -> None:

@@ -11,9 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from revetl.contracts import WhenMissing
-from revetl.delivery import DeliverySettings
+from revetl.delivery import DeliverySettings, RealClock
 from revetl.engine import RunOptions
 from revetl.errors import DestinationDown, ExitCode, Interrupted, LeaseLost, WarehouseError
+from revetl.state import LEASE_MS
 from tests.suites.world import FAST, SCHEMA, SandboxDestination, World, people_sync
 
 ONE_TRY = DeliverySettings(
@@ -432,8 +433,53 @@ def test_after_a_checkpoint_that_failed_the_next_run_still_waits(world: World) -
     patient = replace(FAST, attempts=3, backoff_first_s=0.001)
     assert world.run("people", settings=patient, probe=fails).exit_code == ExitCode.WAREHOUSE
 
-    [(owner, drain)] = world.ask(
-        f"SELECT owner, drain_until - CAST(extract(epoch FROM current_timestamp) * 1000 AS bigint) FROM {SCHEMA}.ctl__people01"
-    )
-    assert owner is None
-    assert drain > 50_000
+    assert world.ask(f"SELECT owner FROM {SCHEMA}.ctl__people01") == [(None,)]
+    assert drain_left(world) > 50_000
+
+
+def test_an_answer_at_the_second_attempt_makes_the_next_run_wait(world: World) -> None:
+    """The first attempt may still be on its way, with a value that is old by then."""
+    world.run("people")
+    world.sql("UPDATE people SET plan = 'B'")
+    fault(world, kind="reset", times=1)
+    patient = replace(FAST, attempts=3, backoff_first_s=0.001)
+
+    assert world.run("people", settings=patient).exit_code == ExitCode.OK
+
+    assert drain_left(world) > 50_000
+    world.forget_drain()
+    world.sql("UPDATE people SET plan = 'C'")
+    assert world.run("people").exit_code == ExitCode.OK
+    assert drain_left(world) < 0
+
+
+def drain_left(world: World) -> int:
+    """Milliseconds by the warehouse's clock until a next run may send."""
+    now = "CAST(extract(epoch FROM current_timestamp) * 1000 AS bigint)"
+    return int(world.ask(f"SELECT drain_until - {now} FROM {SCHEMA}.ctl__people01")[0][0])
+
+
+class Slow(RealClock):
+    """A clock that jumps while a statement is on its way."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        """Real time, and what the statement took."""
+        return super().monotonic() + self.ahead
+
+
+def test_a_lease_counts_from_before_the_statement_that_renews_it(world: World) -> None:
+    """The statement took longer than the lease lasts, so another run may have taken over: nothing is sent."""
+    world.run("people")
+    world.sql("UPDATE people SET plan = 'B'")
+    clock, before = Slow(), world.held()["operations"]
+
+    def slow(when: str, word: str) -> None:
+        # the lease, the workspace's, the rate's; then the intent
+        if (when, word.upper()) == ("after", "UPDATE") and next(updates) == 4:
+            clock.ahead = LEASE_MS / 1000
+
+    updates = count(1)
+    assert world.run("people", clock=clock, probe=slow).exit_code == ExitCode.LEASE_LOST
+    assert world.held()["operations"] == before
