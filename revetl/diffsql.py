@@ -373,8 +373,11 @@ def person_changes(  # noqa: C901, PLR0913 one question, told in the order in wh
         cases.append((buried, sa.case((level1.c._m.is_(None), "stray"), else_="forgotten")))
     doubt: Any = sa.false()
     if o is not None:
-        # a refusal does not tell what became of a request before it, which had no answer: that row is redriven as well
-        covered = sa.and_(level1.c._outcome == "refused", level1.c._o_op.in_(["redrive", *SEND_LAST]))
+        # a refusal does not tell what became of an attempt before it, which had no answer: that row is redriven as well,
+        # also where it is back at what the state has; a person never acknowledged needs it only after such an attempt
+        covered = sa.and_(
+            level1.c._outcome == "refused", sa.or_(level1.c._matched, level1.c._o_op.in_(["redrive", *SEND_LAST]))
+        )
         doubt = sa.or_(level1.c._outcome == "unknown", covered)
         if erasing:
             cases.append((sa.and_(level1.c._m.is_(None), sa.not_(level1.c._matched), sa.not_(doubt)),

@@ -483,3 +483,19 @@ def test_a_lease_counts_from_before_the_statement_that_renews_it(world: World) -
     updates = count(1)
     assert world.run("people", clock=clock, probe=slow).exit_code == ExitCode.LEASE_LOST
     assert world.held()["operations"] == before
+
+
+def test_a_refusal_does_not_cover_an_attempt_before_it_in_the_same_run(world: World) -> None:
+    """The first attempt is applied and not answered, the second is refused; then the model says A again, as the state does."""
+    world.run("people")
+    world.sql("UPDATE people SET plan = 'B' WHERE id = 'a'")
+    world.api("/sandbox/faults", {"faults": [{"kind": "apply_then_fail"}, {"kind": "reject", "key": "a"}]})
+    assert world.run("people", settings=replace(FAST, attempts=3, backoff_first_s=0.001)).exit_code == ExitCode.ROWS_REFUSED
+    assert (world.person("a") or {})["plan"] == "B"
+    world.sql("UPDATE people SET plan = 'free' WHERE id = 'a'")
+    world.forget_drain()
+
+    assert world.run("people").exit_code == ExitCode.OK
+
+    assert (world.person("a") or {})["plan"] == "free"
+    assert world.ask(f"SELECT count(*) FROM {SCHEMA}.open__people01") == [(0,)], "nothing is refused any more"
