@@ -558,3 +558,20 @@ def test_the_same_in_python(shop: Path) -> None:
     with pytest.raises(revetl.errors.ConfigError, match="nothing was run yet"):
         revetl.retry(project)
     assert set(revetl.__all__) <= {*dir(revetl), "load", "compile", "diff", "run", "retry"}
+
+
+def test_nobody_is_forgotten_by_a_kind_that_no_sync_uses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The person's address would be gone, and the next run would send them again under their id."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "shop"]) == 0
+    monkeypatch.chdir(tmp_path / "shop")
+    capsys.readouterr()
+
+    assert main(["forget", "ann@example.com", "--by", "email", "--reason", "ticket 1", "--yes"]) == 2
+
+    said = capsys.readouterr().err
+    assert "no sync identifies people by email, so the next run would send them again under their id" in said
+    assert "revetl forget --by id" in said
+    assert "ann@example.com" not in said
