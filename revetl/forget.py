@@ -29,7 +29,7 @@ from revetl.destination import Operation
 from revetl.diffsql import bind, event_keys_of
 from revetl.engine import CompiledSync, Destination
 from revetl.errors import DestinationDown, RevetlError, StateDamaged
-from revetl.state import Lease, Stream, ensure_schema, read_catalog
+from revetl.state import Lease, Stream, create_table, ensure_schema, read_catalog
 from revetl.tables import TOMBS, StreamTables, tombs_table
 from revetl.warehouse import Warehouse
 
@@ -132,7 +132,7 @@ class Forgetting:
             self._warehouse, StreamTables(schema=self._schema, uid="ws"), read_catalog(self._warehouse, self._schema)
         )
         workspace.create("the workspace")
-        self._warehouse.execute(sa.schema.CreateTable(self._tombs, if_not_exists=True))
+        create_table(self._warehouse, sa.schema.CreateTable(self._tombs, if_not_exists=True), self._tombs)
         return workspace
 
     def _salt(self) -> str:

@@ -209,10 +209,11 @@ def ensure_schema(warehouse: Warehouse, schema: str, catalog: Catalog) -> None:
                 hint=f"let an owner run: CREATE SCHEMA {name}; and grant its use to the role of this target",
             ) from None
     for table in (runs_table(schema), sync_log_table(schema), rates_table(schema)):
-        _create(warehouse, sa.schema.CreateTable(table, if_not_exists=True), table)
+        create_table(warehouse, sa.schema.CreateTable(table, if_not_exists=True), table)
 
 
-def _create(warehouse: Warehouse, statement: sa.Executable, table: sa.Table) -> None:
+def create_table(warehouse: Warehouse, statement: sa.Executable, table: sa.Table) -> None:
+    """Create a table of the state, by `statement`; no error where another run does so in the same moment."""
     try:
         warehouse.execute(statement)
     except WarehouseError:
@@ -456,13 +457,13 @@ class Stream:
         }
         if self.tables.uid != "ws":
             for table in (self.tables.state, self.tables.ack, self.tables.open):
-                _create(self.warehouse, sa.schema.CreateTable(table, if_not_exists=True), table)
+                create_table(self.warehouse, sa.schema.CreateTable(table, if_not_exists=True), table)
         if self.exists:
             self.catalog = read_catalog(self.warehouse, self.tables.schema)
             return
         # the row comes with the table in one statement, so no other run can see one without the other
         row = sa.select(*(value.label(quoted(key)) for key, value in first.items()))
-        _create(self.warehouse, CreateTableAs(self.tables.ctl, row), self.tables.ctl)
+        create_table(self.warehouse, CreateTableAs(self.tables.ctl, row), self.tables.ctl)
         self.catalog = {**self.catalog, **read_catalog(self.warehouse, self.tables.schema)}
 
     def _migrate(self) -> None:
