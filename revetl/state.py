@@ -291,6 +291,12 @@ class Stream:
                 f"(schema {self.control.schema_version}, this one knows {SCHEMA_VERSION})",
                 hint="upgrade revetl here as well: pip install -U revetl",
             )
+        if self.control.id_scheme > ID_SCHEME:
+            raise StateDamaged(
+                f"the event ids of {self.control.name!r} were made in way {self.control.id_scheme}, and this revetl knows "
+                f"way {ID_SCHEME}: an event that is sent again would count twice",
+                hint="upgrade revetl here as well: pip install -U revetl",
+            )
         self._logged = int(logged or 0)
         if self.tables.uid != "ws" and (problem := self._damage(kept, ack_rows)):
             raise damaged(self.control.name, problem)

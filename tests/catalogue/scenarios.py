@@ -503,6 +503,7 @@ def thief(shop: Scene) -> Probe:
     return take
 
 
+@fault("F14")  # a run that slept finds the same as one that another took its place from
 @fault("F61")
 def zombie(shop: Scene) -> Told:
     shop.run("people")
@@ -730,3 +731,65 @@ def newer_schema(shop: Scene) -> Told:
 @fault("F93")
 def newer_version_beside(shop: Scene) -> Told:
     return damage(shop, "UPDATE {s}.ctl__ws SET schema_version = 99")
+
+
+# --- what needs no message of its own: the run as it is told ---------------------------------------------------------
+
+
+class Jumps(FakeClock):
+    """The clock of a runner that was suspended for a day, at its n-th look."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.looks_left = at
+
+    def monotonic(self) -> float:
+        self.looks_left -= 1
+        if not self.looks_left:
+            self.now += 86_400
+        return super().monotonic()
+
+
+@fault("F44")
+def a_clock_that_jumps(shop: Scene) -> Told:
+    """Before its first request; then it takes its lease for lost, though it is not: the next run sends the rest."""
+    shop.run("people")
+    shop.change("B")
+    clock = Jumps(at=6)
+    result = shop.run("people", clock=clock)
+    assert clock.looks_left < 0
+    found = told(shop, result)
+    shop.world.forget_drain()
+    shop.heals()
+    return found
+
+
+@fault("F72")
+def an_upgrade(shop: Scene) -> Told:
+    """The state as 0.1 wrote it: nothing looks changed."""
+    shop.run("people")
+    newer = ("plan_rows", "ack_rows", "state_seal", "open_seal", "verified_at")
+    shop.world.sql(*(f"ALTER TABLE {SCHEMA}.ctl__{uid} DROP COLUMN {name}" for uid in ("people01", "ws") for name in newer),
+                   f"UPDATE {SCHEMA}.ctl__people01 SET schema_version = 1", f"UPDATE {SCHEMA}.ctl__ws SET schema_version = 1")
+    shop.reload([HONEST])
+    found = told(shop, shop.run("people"))
+    assert shop.server.seen == []
+    return found
+
+
+@fault("F88")
+def a_fickle_model(shop: Scene) -> Told:
+    """It gives other rows at each look: what was sent is what the state has; and the next run asks."""
+    shop.world.sql("CREATE VIEW fickle AS SELECT id, email, uuid() AS plan, spent FROM people")
+    shop.world.syncs[0] = people_sync(model="fickle", relation="ref('fickle')")
+    shop.run("people")
+    [kept] = shop.ask(f"SELECT _key, plan FROM {SCHEMA}.state__people01")
+    assert dict(kept) == {key: values["plan"] for key, values in shop.workspace.people.items()}
+    return told(shop, shop.run("people"))
+
+
+@fault("F91")
+def ids_of_another_way(shop: Scene) -> Told:
+    shop.run()
+    shop.world.sql(f"UPDATE {SCHEMA}.ctl__orders01 SET id_scheme = 2")
+    return told(shop, shop.run("orders"))

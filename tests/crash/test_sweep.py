@@ -61,7 +61,8 @@ def play(sweep: Sweep, *, every: bool) -> int:
     boundaries = sweep.once(0)
     chosen = range(1, boundaries + 1) if every else range(1 + SEED % 5, boundaries, max(1, boundaries // SAMPLE))
     for n in chosen:
-        sweep.once(n)
+        if found := sweep.once(n):  # it got through: it must have had no n-th boundary
+            assert found < n
     while every and not (found := sweep.once(boundaries + 1)):
         boundaries += 1
     return boundaries if not every else max(boundaries, found)
@@ -99,5 +100,5 @@ def test_a_kill_at_any_boundary_is_repaired_by_one_clean_run(
     """All of them."""
     stage = stage_on(engine)
     boundaries = play(Sweep(stage, zygote, scene, tmp_path), every=True)
-    assert stage.kills >= boundaries > 60
+    assert boundaries >= stage.kills > 60  # later runs of a scene may have fewer than its first
     tell(bar, stage, f"{scene} on {engine}, every boundary", boundaries)
