@@ -58,7 +58,7 @@ class Field:
     Attributes:
         name: as Customer.io sees it, case-sensitive.
         column: the model's column; the name unless told otherwise.
-        format: `email` or an empty string.
+        format: a name of `formats.NAMES`, or an empty string.
         normalize: `email` (trim, lower case), `trim`, `lower` or an empty string; done in SQL, before comparing.
         minimum, maximum: inclusive bounds of numbers.
         max_length: in UTF-8 bytes; 0 means the destination's limit only.

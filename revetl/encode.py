@@ -37,12 +37,12 @@ import orjson
 from revetl.contracts import IdentifierKind, Sync
 from revetl.destination import Operation, Refusal
 from revetl.errors import ConfigError
+from revetl.formats import EMAIL
 from revetl.ids import EventIds
 from revetl.values import (
     ANY_CONTROL,
     BLANK,
     EARLIEST_S,
-    EMAIL,
     LATEST_S,
     NULL,
     QUOTES,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
+from revetl import formats
 from revetl.contracts import (
     Field,
     FieldType,
@@ -53,7 +54,7 @@ COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 FIELD_KEYS: dict[str, dict[str, Any]] = {
     "use": WORD, "type": {"enum": TYPES}, "column": WORD, "required": BOOLEAN,
-    "on_null": {"enum": [v.value for v in OnNull]}, "format": {"enum": ["email"]},
+    "on_null": {"enum": [v.value for v in OnNull]}, "format": {"enum": list(formats.NAMES)},
     "normalize": {"enum": ["email", "trim", "lower"]}, "minimum": NUMBER, "maximum": NUMBER, "max_length": COUNT,
     "pattern": TEXT, "enum": {"type": "array", "items": TEXT}, "items": {"type": ["object", "string"]}, "zone": TEXT,
     "description": TEXT,

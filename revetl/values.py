@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from revetl.contracts import TOO_WIDE, Field, FieldType, OnNull
+from revetl.formats import INVISIBLE, rule_of
 
 MAX_EMAIL_BYTES = 254  # RFC 3696, erratum 1690
 MAX_DEPTH = 20
@@ -39,13 +40,9 @@ _CONTROL_BYTES = bytes([*range(9), 11, 12, *range(14, 32), 127])
 _WIDE_CONTROL = re.compile("[\x80-\x9f\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 ANY_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_INVISIBLE = "\\s\u200b-\u200f\u2060\ufeff"  # white space, and what has no width
-BLANK = re.compile(f"[{_INVISIBLE}]*")
+BLANK = re.compile(f"[{INVISIBLE}]*")
 VISIBLE_ASCII = bytes(set(range(0x21, 0x7F)) - {*b'"\\'})
 _PLAIN = bytes(set(range(0x20, 0x100)) - {*b'"\\\x7f'})  # of UTF-8 text: what JSON writes as it is
-_ATOM = f'[^{_INVISIBLE}@<>,;:"()\\[\\]\\\\]'
-_LABEL = f'[^{_INVISIBLE}@.<>,;:"()\\[\\]\\\\]'
-EMAIL = re.compile(f"{_ATOM}{{1,64}}+@{_LABEL}++(?:\\.{_LABEL}++)++")
 _DATE = re.compile("[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")
 _JSON_NUMBER = re.compile("-?(?:0|[1-9][0-9]*)(?:\\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _LOOSE_NUMBER = re.compile("[+-]?(?:[0-9]+(?:\\.[0-9]*)?|\\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -114,12 +111,11 @@ class Codec:
         self._nulls = not field.required and field.on_null is not OnNull.REFUSE
         self._enum = frozenset(field.enum)
         self._pattern = re.compile(field.pattern) if field.pattern else None
-        forms = (
-            {"email": EMAIL}.get(field.format),
-            _DATE if field.type is FieldType.DATE else None,
-            self._pattern,
-        )
-        self._rules = [form.fullmatch for form in forms if form]
+        self._rules: list[Callable[[str], object]] = []
+        self._format = rule_of(field.format) if field.format else None
+        if self._format:
+            self._rules.append(self._format[0])
+        self._rules += [form.fullmatch for form in (_DATE if field.type is FieldType.DATE else None, self._pattern) if form]
         # a bound is what was written in the file: 0.1 allows the decimal 0.1, though the double is a little above it
         self._low = None if field.minimum is None else Decimal(repr(field.minimum))
         self._high = None if field.maximum is None else Decimal(repr(field.maximum))
@@ -216,8 +212,8 @@ class Codec:
             raise _Broken("enum", "the text is none of the contract's values")
         if self._pattern and not self._pattern.fullmatch(value):
             raise _Broken("pattern", f"the text does not match {field.pattern}")
-        if field.format == "email" and not EMAIL.fullmatch(value):
-            raise _Broken("format", "the text is not an e-mail address")
+        if self._format and not self._format[0](value):
+            raise _Broken("format", f"the text is not {self._format[1]}")
         if field.type is FieldType.DATE and not _DATE.fullmatch(value):
             raise _Broken("format", "the text is not a date as YYYY-MM-DD")
         return orjson.dumps(value)

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "revetl"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
-        "errors destination ids nearest",
+        "errors destination ids nearest formats",
         "contracts yamlfile render ci",
         "tables syncfile profiles values customerio sample",
         "dialects project delivery connect encode",

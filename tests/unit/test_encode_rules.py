@@ -20,6 +20,7 @@ from revetl.contracts import Field, FieldType, IdentifierKind, OnNull, Sync, Syn
 from revetl.destination import Operation, Refusal
 from revetl.encode import Encoded, EventEncoder, PersonEncoder
 from revetl.errors import ConfigError
+from revetl.formats import rule_of
 from revetl.ids import event_id
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "payloads"
@@ -301,6 +302,35 @@ def check(fields: Sequence[Field], value: Any, reason: str) -> None:
 ])  # fmt: skip
 def test_e_mail_addresses(value: str, *, fine: bool) -> None:
     check([field("f", format="email")], value, "" if fine else "format")
+
+
+@pytest.mark.parametrize(("name", "fine", "wrong"), [
+    ("e164", ("+15550100", "+442079460000", "+123456789012345"),
+     ("15550100", "+05550100", "+1 555 0100", "+1-555-0100", "+123456", "+1234567890123456", "0015550100",
+      "+1555010\u0660", "+15550100\n")),
+    ("iso4217", ("EUR", "USD", "JPY", "XOF", "HRK"), ("eur", "Eur", "EURO", "XXX", "XTS", "ABC", " EUR", "\u20ac", "XAU")),
+    ("iso3166", ("DE", "GB", "US", "AX"), ("de", "UK", "EU", "DEU", "XX", "ZZ", "D E", "DE ")),
+    ("bcp47", ("en", "pt-BR", "zh-Hant-TW", "de-CH-1996", "es-419", "sl-rozaj-biske", "en-a-bbb-x-a-ccc", "haw", "de-x-lang",
+               "EN-us"),
+     ("", "e", "en_US", "en-", "-en", "english language", "en--US", "x", "pt-BR ", "en-US-", "abcdefghi")),
+])  # fmt: skip
+def test_formats(name: str, fine: tuple[str, ...], wrong: tuple[str, ...]) -> None:
+    for value in fine:
+        check([field("f", format=name)], value, "")
+    for value in wrong:
+        check([field("f", format=name)], value, "format")
+
+
+def test_lists_of_codes_are_whole() -> None:
+    """249 countries; the currencies of all large economies and those without a usual number of decimals."""
+    countries, currencies = rule_of("iso3166")[0], rule_of("iso4217")[0]
+    letters = [chr(n) for n in range(65, 91)]
+    assert sum(bool(countries(a + b)) for a in letters for b in letters) == 249
+    assert sum(bool(currencies(a + b + c)) for a in letters for b in letters for c in letters) == 180
+    table = Path("/usr/share/zoneinfo/iso3166.tab")
+    if table.is_file():
+        lines = table.read_text(encoding="utf-8").splitlines()
+        assert all(countries(line[:2]) for line in lines if line and not line.startswith("#"))
 
 
 def test_an_e_mail_address_has_at_most_254_bytes() -> None:
@@ -676,7 +706,8 @@ def a_field(draw: st.DrawFn, name: str) -> Field:
     rules: dict[str, Any] = {"required": draw(st.booleans()), "on_null": draw(st.sampled_from(list(OnNull)))}
     if kind is STRING:
         rules |= draw(st.sampled_from([
-            {}, {}, {"format": "email"}, {"pattern": "[a-z]?"}, {"enum": ("a", "é", "\x7f")}, {"max_length": 2},
+            {}, {}, {"format": "email"}, {"format": "e164"}, {"pattern": "[a-z]?"}, {"enum": ("a", "é", "\x7f")},
+            {"max_length": 2},
         ]))  # fmt: skip
     if kind in {INTEGER, NUMBER}:
         rules |= draw(
@@ -826,7 +857,10 @@ def plain_value(one: Field, value: Any, limit: int, email: re.Pattern[str]) -> A
         require(len(value.encode()) <= min(limit, one.max_length or limit, 254 if one.format else limit))
         require((value or not one.required) and (not one.enum or value in one.enum))
         require(not one.pattern or re.fullmatch(one.pattern, value))
-        require(not one.format or email.fullmatch(value))
+        require(one.format != "email" or email.fullmatch(value))
+        digits = value[1:]
+        phone = value[:1] == "+" and digits.isascii() and digits.isdigit() and digits[0] != "0" and 7 <= len(digits) <= 15
+        require(one.format != "e164" or phone)
         require(
             one.type is STRING
             or re.fullmatch(r"\d{4}-(0[1-9]|1[012])-(0[1-9]|[12]\d|3[01])", value, re.ASCII)
