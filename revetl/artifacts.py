@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from revetl.contracts import NOWHERE, Field
 from revetl.errors import ConfigError
-from revetl.report import Heading, result_json, unique_id
+from revetl.report import Heading, inert, result_json, unique_id
 
 if TYPE_CHECKING:
     from revetl.compiler import Compiled
@@ -220,7 +220,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: the folder cannot be written.
     """
-    text = json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n"
+    text = inert(json.dumps(value, indent=1, ensure_ascii=False, default=str)) + "\n"
     write_text(path, text)
 
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from revetl.customerio import TrackSender
+from revetl.customerio import TrackSender, loopback_only
 from revetl.destination import Reply
-from revetl.errors import DestinationDown
+from revetl.errors import ConfigError, DestinationDown
 
 START_S = 20.0
 STOP_S = 5.0
@@ -68,11 +68,12 @@ def running(db: Path) -> SandboxInfo | None:
     found = read_info(info_file(db))
     if found is None:
         return None
-    parts = urlsplit(found.url)
     try:
+        loopback_only(found.url)  # the file lies in the project, where anybody may have put it
+        parts = urlsplit(found.url)
         with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 0), timeout=1):
             return found
-    except OSError:
+    except (OSError, ConfigError):
         return None
 
 

@@ -134,8 +134,11 @@ class Log:
 _ACTIVE = re.compile(
     r"(\x1b\[(?:0|1|2|31|32|33)m)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 )
-# commands of CI systems in a job's log: GitHub's stand at the beginning of a line or anywhere, Azure's and TeamCity's anywhere
-_COMMAND = re.compile(r"^([^\S\n]*):(?=:[a-z-]+(?: [^\n]*)?::)|#(?=#(?:\[|vso\[|teamcity\[))", re.MULTILINE)
+# commands of CI systems in a job's log, in any case: GitHub's stand at the beginning of a line or anywhere, Azure's and
+# TeamCity's anywhere
+_COMMAND = re.compile(
+    r"^(?:[^\S\n]|\x1b\[\d+m)*:(?=:[a-z-]+(?: [^\n]*)?::)|#(?=#(?:\[|vso\[|teamcity\[))", re.MULTILINE | re.IGNORECASE
+)
 
 
 def harmless(text: str) -> str:
@@ -144,7 +147,7 @@ def harmless(text: str) -> str:
     Only the colours that revetl uses itself pass; everything else of that kind becomes a question mark.
     """
     shown = _ACTIVE.sub(lambda match: match[1] or "?", text)
-    return _COMMAND.sub(lambda match: f"{match[1] or ''}{match[0].strip()} ", shown)
+    return _COMMAND.sub(lambda match: f"{match[0]} ", shown)
 
 
 def plain(text: str) -> str:

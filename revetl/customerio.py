@@ -56,6 +56,7 @@ _PLAIN = re.compile(
     r"(property |attribute )?(name |value )?(cannot|can not|must not) exceed \d{1,6} (bytes|characters)"
     r"|is required|must be a string or a number|must be a (string|number|boolean)", re.IGNORECASE
 )  # fmt: skip
+_LOCAL = re.compile(r"(localhost|[0-9.]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.IGNORECASE)
 
 
 Probe = Callable[[str, str], None]
@@ -336,7 +337,7 @@ class TrackSender:
         concurrency: int = 4, version: str = "0", probe: Probe = _no_probe,
     ) -> None:  # fmt: skip
         if base_url:
-            _loopback_only(base_url)
+            loopback_only(base_url)
         if region not in REGIONS:
             raise ConfigError("the region of a destination is `us` or `eu`", hint="which one: Customer.io, Settings, Account")
         if ca_file and not Path(ca_file).is_file():
@@ -447,11 +448,18 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _loopback_only(url: str) -> None:
+def loopback_only(url: str) -> None:
+    """Let the address of a sandbox be on this machine only.
+
+    Raises:
+        ConfigError: it is not, or it is no plain address at all.
+    """
     try:
         parts = urlsplit(url)
         plain = parts.scheme in {"http", "https"} and _is_loopback(parts.hostname or "") and parts.port != 0
-        good = plain and not (parts.username or parts.password or parts.query or parts.fragment or "\\" in url)
+        # parsers disagree about what stands around a host
+        whole = _LOCAL.fullmatch(parts.netloc) and parts.netloc in url
+        good = plain and whole and not (parts.query or parts.fragment or "\\" in url)
     except ValueError:
         good = False
     if not good:

@@ -85,6 +85,13 @@ def script(found: Needs, dialect: str, *, prefix: str = "revetl") -> str:
     return "\n".join([*_head(found, dialect, prefix), *lines]) + "\n"
 
 
+def _given(dialect: str, prefix: str) -> str:
+    """An example of how a user gets a role and acts as it."""
+    if dialect == "postgres":
+        return f"--   GRANT {prefix}_run TO job; ALTER ROLE job SET role TO '{prefix}_run';"
+    return f"--   GRANT ROLE {prefix}_run TO USER job; ALTER USER job SET DEFAULT_ROLE = {prefix}_run;".upper()
+
+
 def _quoted(*parts: str) -> str:
     return ".".join('"' + part.replace('"', '""') + '"' for part in parts if part)
 
@@ -99,7 +106,10 @@ def _head(found: Needs, dialect: str, prefix: str) -> Iterator[str]:
     yield f"-- {prefix}_plan   reads the sources and the state: diff, status, pull requests"
     yield f"-- {prefix}_run    reads the sources, and keeps the state: run, retry"
     yield f"-- {prefix}_admin  makes the schema, and may change what the run made: upgrades, repairs"
-    yield "-- Give each to the user of its job; passwords and keys are not made here."
+    yield "-- Give each to the user of its job, and let that user's sessions act as it: what a user makes in its own name,"
+    yield "-- the other jobs cannot see. Write `role:` into the target in profiles.yml, or let the server do it:"
+    yield _given(dialect, prefix)
+    yield "-- Users, passwords and keys are not made here."
     if found.unknown:
         yield "--"
         yield f"-- These models read tables that no source declares: {_comment(', '.join(found.unknown))}."
@@ -133,7 +143,9 @@ def _postgres(found: Needs, prefix: str) -> Iterator[str]:
     yield f"GRANT USAGE, CREATE ON SCHEMA {state} TO {run};"
     yield f"GRANT USAGE ON SCHEMA {state} TO {plan};"
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {state} TO {plan};"
-    yield f"ALTER DEFAULT PRIVILEGES FOR ROLE {run} IN SCHEMA {state} GRANT SELECT ON TABLES TO {plan};"
+    yield f"ALTER DEFAULT PRIVILEGES FOR ROLE {run}, {admin} IN SCHEMA {state} GRANT SELECT ON TABLES TO {plan};"
+    # a list of forgotten people that runs cannot read would be no list for them
+    yield f"ALTER DEFAULT PRIVILEGES FOR ROLE {admin} IN SCHEMA {state} GRANT ALL ON TABLES TO {run};"
     if found.built:
         schema = _quoted(found.schema)
         yield from ("", f"-- views and tables that runs make: {_comment(', '.join(found.built))}")

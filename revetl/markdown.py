@@ -23,10 +23,17 @@ MARKDOWN_BYTES = (
 
 def escaped(text: str) -> str:
     """A name that Markdown shows as it is: no link, mention, table cell or markup comes out of it."""
-    # a zero-width space: GitHub looks for mentions and issue numbers in the rendered text
-    flat = re.sub(r"([@#])", "\\1\u200b", " ".join(text.split()))
-    flat = re.sub(r"([\\`*_\[\]~])", r"\\\1", flat)
-    flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "&#124;")
+    return _entities(re.sub(r"([\\`*_\[\]~])", r"\\\1", _apart(text))).replace("|", "&#124;")
+
+
+def _apart(text: str) -> str:
+    """On one line, with zero-width spaces: GitHub looks for mentions, issues and hosts in the text that it shows."""
+    return re.sub(r"([@#]|www(?=\.)|gh(?=-))", "\\1\u200b", " ".join(text.split()), flags=re.IGNORECASE)
+
+
+def _entities(text: str) -> str:
+    """Without tags and addresses."""
+    flat = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return flat.replace("://", ":&#47;&#47;")
 
 
@@ -167,8 +174,7 @@ def _diff_sections(diff: SyncDiff) -> list[str]:
 
 def _html(name: str) -> str:
     """A name inside `<summary>`, where no Markdown is read."""
-    flat = " ".join(name.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([@#])", "\\1\u200b", flat)
+    return _entities(_apart(name))
 
 
 def _foot(heading: Heading) -> str:

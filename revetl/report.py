@@ -31,7 +31,8 @@ VALUE_WIDTH = 40
 _COLORS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 # control characters that JSON lets through, what changes the direction of writing, and what has no width; and `##[`, which
 # CI systems read as a command
-_UNSEEN = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]|#(?=#(?:\[|vso\[|teamcity\[))")
+_UNSEEN = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]|#(?=#(?:\[|vso\[|teamcity\[))",
+                     re.IGNORECASE)  # fmt: skip
 STATUS = {"success": ("OK", "green"), "partial": ("PARTIAL", "yellow"), "error": ("ERROR", "red"),
            "skipped": ("SKIP", "dim")}  # fmt: skip
 
@@ -104,8 +105,11 @@ def seconds_of(text: str) -> float:
 
 def json_line(value: Mapping[str, Any]) -> str:
     """One compact line, so that an orchestrator which keeps only the last line of a task keeps all of it."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
-    # what a terminal would act on stays what it is, and is written so that it does not
+    return inert(json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str))
+
+
+def inert(text: str) -> str:
+    """JSON in which what a terminal would act on stays what it is, and is written so that it does not."""
     return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

@@ -379,7 +379,10 @@ def try_writing(warehouse: Warehouse, schema: str) -> None:
     table = sa.Table("revetl_debug", sa.MetaData(), sa.Column("a", sa.BigInteger), schema=name)
     warehouse.execute(sa.text("BEGIN"))
     try:
-        warehouse.execute(sa.schema.CreateSchema(name, if_not_exists=True))
+        # only where it is missing: PostgreSQL asks for the right to make schemas even if there is nothing to make
+        there = "SELECT count(*) FROM information_schema.schemata WHERE schema_name = :schema"
+        if not warehouse.fetch(sa.text(there), {"schema": schema})[0][0]:
+            warehouse.execute(sa.schema.CreateSchema(name, if_not_exists=True))
         warehouse.execute(sa.schema.CreateTable(table))
     finally:
         warehouse.execute(sa.text("ROLLBACK"))

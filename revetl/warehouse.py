@@ -192,6 +192,8 @@ def _hint(problem: str) -> str:
     gone = ("(57P01)", "(57P02)", "(57P03)", "(08", "closed the connection", "connection is closed")
     if any(sign in problem for sign in gone):
         return LOST
+    if any(sign in lowered for sign in ("(53100)", "no space left", "file too large", "could not write file")):
+        return "the disk of the warehouse is full, or a file may not grow; nothing is lost. With room again: revetl run"
     if "(42501)" in problem:
         return "the role of this target has no right to it; `revetl grants` prints what its roles need"
     if "could not set lock" in lowered:
@@ -383,7 +385,9 @@ def open_warehouse(  # noqa: PLR0913 one call site; each is a plain fact
             hint="choose another target with --target",
         )
     if comment:
-        text = f" /* {comment.replace('*/', '').replace('%', '')} */"
+        # letters only: taking `*/` out of a name can leave another one, and PostgreSQL's comments nest
+        plain = re.sub(r"[^\w .=+-]", "_", comment, flags=re.ASCII)
+        text = f" /* {plain} */"
 
         def tag(_c: object, _k: object, statement: str, parameters: object, *_: object) -> tuple[str, object]:
             return statement + text, parameters

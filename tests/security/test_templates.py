@@ -46,6 +46,7 @@ def test_no_published_way_out_of_the_sandbox_works(tmp_path: Path, bar: Bar) -> 
     assert len(ESCAPES) >= 60
     bar(39, "templates that ran something", found=int(mark.exists()) + len(outside), goal="0",
         of=f"{len(ESCAPES)} ways out of the sandbox")  # fmt: skip
+    bar(39, "hostile inputs tried: templates", found=len({*ESCAPES, *BOMBS}), goal=">= 100")
 
 
 @pytest.mark.parametrize("event", ["open('/etc/passwd')", "__import__('os').system('true')", "__import__('socket').socket()",
