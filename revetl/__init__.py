@@ -3,6 +3,7 @@
 The map, from the bottom up (imports go this way only):
 
     errors, destination, contracts   values that every part speaks
+    rules, taxonomy                  what names mean, and what may be wrong with them
     project, compiler, selection     YAML, profiles and Jinja → syncs with their SQL
     dialects, warehouse, tables      the one door to the warehouse
     diffsql, plan                    what would change, in one statement; counts and guards

@@ -30,6 +30,15 @@ TOO_WIDE = 10**38 - 1  # what the plan says of an integer with more digits, or i
 ENDLESS_S = 2**62  # what the plan says of the time "infinity", or its negative; no time in Unix seconds
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignore:
+    """A finding of `revetl lint` that is accepted in one place, and why."""
+
+    code: str
+    reason: str
+    where: Where = field(default=NOWHERE, compare=False)
+
+
 class FieldType(StrEnum):
     """The types of a contract; see the table in this module's docstring."""
 
@@ -85,6 +94,7 @@ class Field:
     item_type: FieldType | None = None
     zone: str = ""
     description: str = ""
+    ignore: tuple[Ignore, ...] = field(default=(), compare=False, repr=False)
     where: Where = field(default=NOWHERE, compare=False)
 
     def digest(self) -> str:
@@ -228,6 +238,7 @@ class Sync:
     owner: str = ""
     tags: tuple[str, ...] = ()
     enabled: bool = True
+    ignore: tuple[Ignore, ...] = field(default=(), compare=False)
     where: Where = field(default=NOWHERE, compare=False)
 
     @property

@@ -32,7 +32,9 @@ from revetl.profiles import (
     rendered,
 )
 from revetl.render import SECRET_PREFIXES, UNSET, readable, value_of
+from revetl.rules import RULES
 from revetl.syncfile import NAME, SyncReader, schema
+from revetl.taxonomy import Taxonomy
 from revetl.yamlfile import Node, read
 
 __all__ = ["Destination", "Model", "Project", "Secret", "Source", "Target", "load", "schema"]
@@ -62,6 +64,8 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV200": "a model does not give what its sync reads", "RV201": "keys that are missing or not unique",
     "RV202": "a key column of another type", "RV210": "a model without rows", "RV211": "max_deletes", "RV212": "max_changes",
     "RV213": "max_first_run", "RV214": "events of the past", "RV215": "no success for too long", "RV216": "max_growth",
+    "RV340": "an `ignore` of no known finding", "RV341": "an `ignore` without a reason", "RV342": "a name with two meanings",
+    **{code: rule.title for code, rule in RULES.items()},
     "RV220": "a model's SQL does not run", "RV221": "a view or table cannot be built",
 })  # fmt: skip
 CALL = re.compile(r"\w+\(.*\)", re.DOTALL)
@@ -108,6 +112,7 @@ class Project:
         syncs: by name, in the order of files.
         vars: of the project, with those of the command line above them.
         warnings: for a person; nothing that stops a run.
+        taxonomy: what the files declare of the names of events, properties and attributes.
     """
 
     root: Path
@@ -123,6 +128,7 @@ class Project:
     log_path: Path
     state_schema: str
     warnings: tuple[str, ...] = ()
+    taxonomy: Taxonomy = field(default_factory=Taxonomy)
 
 
 def find_root(start: Path) -> Path:
@@ -199,7 +205,7 @@ def load(  # noqa: PLR0913 dbt's flags
         macros=macros, sources=sources, syncs=reader.syncs, vars=values,
         target_path=root / settings["target_path"], log_path=root / settings["log_path"],
         state_schema=chosen.target.state_schema or settings["state_schema"] or f"revetl_{chosen.target.name}",
-        warnings=chosen.warnings,
+        warnings=chosen.warnings, taxonomy=reader.taxonomy,
     )  # fmt: skip
 
 

@@ -30,6 +30,8 @@ from revetl.contracts import (
 )
 from revetl.errors import ConfigError, Where
 from revetl.nearest import near
+from revetl.taxonomy import Taxonomy
+from revetl.taxonomyfile import TaxonomyReader, ignore_schema, taxonomy_schema
 from revetl.yamlfile import Node
 
 UID = re.compile(r"[a-z0-9]{6,32}")
@@ -40,7 +42,8 @@ MAX_NAME_BYTES = 150
 MAX_EVENT_BYTES = 100
 MAX_FIELDS = 300
 RESERVED_PROPERTIES = frozenset({"recipient", "from_address", "reply_to"})  # they redirect messages (Track API, "event")
-ONCE = frozenset({"RV014", "RV035", "RV042", "RV043", "RV044"})  # a definition that is wrong is wrong once, not in every use
+# a definition that is wrong is wrong once, not in every use
+ONCE = frozenset({"RV014", "RV035", "RV042", "RV043", "RV044", "RV340", "RV341"})
 READ_ONLY = frozenset({"timezone_valid"})  # made by Customer.io itself (as are all names with cio_ or an underscore)
 UNITS = {"s": 1, "second": 1, "minute": 60, "min": 60, "hour": 3600, "h": 3600, "day": 86_400, "d": 86_400}
 TYPES = [kind.value for kind in FieldType]
@@ -57,7 +60,7 @@ FIELD_KEYS: dict[str, dict[str, Any]] = {
     "on_null": {"enum": [v.value for v in OnNull]}, "format": {"enum": list(formats.NAMES)},
     "normalize": {"enum": ["email", "trim", "lower"]}, "minimum": NUMBER, "maximum": NUMBER, "max_length": COUNT,
     "pattern": TEXT, "enum": {"type": "array", "items": TEXT}, "items": {"type": ["object", "string"]}, "zone": TEXT,
-    "description": TEXT,
+    "description": TEXT, "ignore": ANY_OBJECT,
 }  # fmt: skip
 GUARD_KEYS: dict[str, dict[str, Any]] = {
     "max_deletes": {"type": ["string", "integer"]}, "max_changes": {"type": ["string", "integer"]},
@@ -74,13 +77,13 @@ SYNC_KEYS: dict[str, dict[str, Any]] = {
     "when_missing": {"enum": [v.value for v in WhenMissing]}, "no_person": {"enum": [v.value for v in NoPerson]},
     "initial": {"enum": [v.value for v in Initial]}, "late": {"enum": [v.value for v in Late]}, "guards": ANY_OBJECT,
     "latency": ANY_OBJECT, "renamed_from": ANY_OBJECT, "tags": {"type": "array", "items": TEXT}, "owner": TEXT,
-    "description": TEXT, "enabled": BOOLEAN,
+    "description": TEXT, "enabled": BOOLEAN, "ignore": ANY_OBJECT,
 }  # fmt: skip
 NEEDED = {
     SyncType.PERSON: ("identify_by", "attributes"), SyncType.EVENT: ("event", "person", "key", "occurred_at"),
 }  # fmt: skip
 FILE_KEYS: dict[str, dict[str, Any]] = {
-    "version": {"enum": [1]}, "definitions": ANY_OBJECT, "syncs": {"type": "array"},
+    "version": {"enum": [1]}, "definitions": ANY_OBJECT, "taxonomy": ANY_OBJECT, "syncs": {"type": "array"},
 }  # fmt: skip
 
 
@@ -90,15 +93,16 @@ def schema() -> dict[str, Any]:
     several = {"type": "object", "additionalProperties": fields}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "revetl syncs", **_closed(FILE_KEYS), "required": ["version", "syncs"],
+        "title": "revetl syncs", **_closed(FILE_KEYS), "required": ["version"],
+        "anyOf": [{"required": [name]} for name in ("syncs", "taxonomy", "definitions")],
         "definitions": {
-            "field": {**_closed({**FIELD_KEYS, "items": {"oneOf": [{"enum": TYPES}, several]}})},
+            "field": {**_closed({**FIELD_KEYS, "items": {"oneOf": [{"enum": TYPES}, several]}, "ignore": ignore_schema()})},
             "sync": {
                 **_closed({
                     **SYNC_KEYS, "identify_by": {**_closed(IDENTIFY_KEYS), "minProperties": 1, "maxProperties": 1},
                     "attributes": several, "properties": several, "person": _closed(PERSON_KEYS),
                     "occurred_at": {"oneOf": [WORD, {**_closed(TIME_KEYS), "required": ["column"]}]},
-                    "guards": _closed(GUARD_KEYS),
+                    "guards": _closed(GUARD_KEYS), "ignore": ignore_schema(),
                     "latency": _closed(LATENCY_KEYS), "uid": {"type": "string", "pattern": f"^{UID.pattern}$"},
                     "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
                 }),
@@ -109,7 +113,7 @@ def schema() -> dict[str, Any]:
                 ],
             },
         },
-    } | {"properties": {"version": FILE_KEYS["version"], "definitions": several,
+    } | {"properties": {"version": FILE_KEYS["version"], "definitions": several, "taxonomy": taxonomy_schema(),
                         "syncs": {"type": "array", "items": {"$ref": "#/definitions/sync"}}}}  # fmt: skip
 
 
@@ -140,6 +144,12 @@ class SyncReader:
         self._problems = problems
         self._seen = _Seen()
         self.syncs: dict[str, Sync] = {}
+        self._taxonomy = TaxonomyReader(self._keys, self.bad)
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """What the files declare of names."""
+        return self._taxonomy.taxonomy
 
     def bad(self, message: str, node: Node, hint: str = "", code: str = "RV011") -> None:
         """Note a problem and go on; what follows from a value that is wrong already is left out."""
@@ -165,7 +175,11 @@ class SyncReader:
             return
         if document.get("version") is None:
             self.bad("`version: 1` is missing", document, code="RV013")
-        listed = document.get("syncs")
+        declared, listed = document.get("taxonomy"), document.get("syncs")
+        if declared is not None:
+            self._taxonomy.read(declared)
+        if listed is None and (declared is not None or document.get("definitions") is not None):
+            return  # a file of its own for what the others use
         if listed is None or not isinstance(listed.value, list):
             self.bad("`syncs:` must be a list", listed or document, code="RV013")
             return
@@ -296,6 +310,7 @@ class SyncReader:
             self._anonymous(node, anonymous)
         fields = self._fields(node, "attributes" if person else "properties", identifier, person=person)
         guards, latency = self._guards(node), self._latency(node)
+        ignore = self._taxonomy.ignores(node.get("ignore"))
         if len(self._problems) > before or identifier is None:
             return None
         tags = node.get("tags")
@@ -307,7 +322,7 @@ class SyncReader:
             no_person=NoPerson(text("no_person", "skip")), initial=Initial(initial), late=Late(text("late", "hold")),
             guards=guards, latency=latency, description=text("description"), owner=text("owner"),
             tags=tuple(str(tag.value) for tag in tags.value) if tags is not None else (),
-            enabled=node.get("enabled") is None or bool(node.get("enabled").value),  # type: ignore[union-attr]  # just tested
+            ignore=ignore, enabled=node.get("enabled") is None or bool(node.get("enabled").value),  # type: ignore[union-attr]  # just tested
             where=node.where,
         )  # fmt: skip
 
@@ -537,7 +552,8 @@ class SyncReader:
             on_null=OnNull(plain("on_null", "skip")), format=plain("format", ""), normalize=plain("normalize", ""),
             minimum=plain("minimum"), maximum=plain("maximum"), max_length=plain("max_length", 0),
             pattern=plain("pattern", ""), enum=tuple(str(n.value) for n in plain("enum", ())), items=items,
-            item_type=item_type, zone=plain("zone", ""), description=plain("description", ""), where=place.where,
+            item_type=item_type, zone=plain("zone", ""), description=plain("description", ""),
+            ignore=self._taxonomy.ignores(facts.get("ignore")), where=place.where,
         )  # fmt: skip
 
     def _items(self, node: Node | None) -> tuple[tuple[Field, ...], FieldType | None]:

@@ -16,8 +16,10 @@ PACKAGE = Path(__file__).resolve().parent.parent / "revetl"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
-        "errors destination ids nearest formats",
+        "errors destination ids nearest formats rules",
         "contracts yamlfile render ci",
+        "taxonomy",
+        "taxonomyfile",
         "tables syncfile profiles values customerio sample",
         "dialects project delivery connect encode",
         "diffsql warehouse compiler",

@@ -22,6 +22,7 @@ from revetl.project import SETTINGS
 from revetl.sandbox.faults import KINDS, from_text, parsed
 from revetl.syncfile import FIELD_KEYS, FILE_KEYS, GUARD_KEYS, SYNC_KEYS, SyncReader
 from revetl.tables import StreamTables, runs_table, sync_log_table
+from revetl.taxonomyfile import EVENT_TERM_KEYS
 from revetl.yamlfile import read
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -176,12 +177,12 @@ def test_yaml_examples_load(block: Block, tmp_path: Path) -> None:
     document = read(file, file.name)
     assert document is not None
     problems: list[ConfigError] = []
-    if document.get("syncs") is not None:
+    if document.get("syncs") is not None or document.get("taxonomy") is not None:
         reader = SyncReader(set(re.findall(r"ref\('(\w+)'\)", block.text)), problems)
         reader.read(document)
         if "type: person" in block.text:
             reader.cross_check()
-        assert reader.syncs
+        assert reader.syncs or reader.taxonomy
     elif document.get("sources") is not None:
         assert "tables" in block.text
     else:
@@ -215,6 +216,10 @@ def test_syncs_md_is_the_schema() -> None:
     assert {name for name in FILE_KEYS if f"`{name}:" not in text} == set()
     enums = {v for spec in (*SYNC_KEYS.values(), *FIELD_KEYS.values()) for v in spec.get("enum", ())}
     assert {v for v in enums if v not in words} == set()
+
+
+def test_taxonomy_md_has_every_key_of_a_term() -> None:
+    assert table_keys("taxonomy.md", "Declare the names") == set(EVENT_TERM_KEYS)
 
 
 def test_guards_md_has_every_guard() -> None:

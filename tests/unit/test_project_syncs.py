@@ -28,6 +28,7 @@ from revetl.syncfile import (
     TIME_KEYS,
     SyncReader,
 )
+from revetl.taxonomyfile import EVENT_TERM_KEYS, TAXONOMY_KEYS, TERM_KEYS
 from revetl.yamlfile import Node
 from tests.unit.project_files import event_yaml, person, person_yaml, problems, said, shop
 
@@ -199,15 +200,24 @@ FULL = """\
 version: 1
 definitions:
   money: {type: number, minimum: 0}
+taxonomy:
+  events:
+    Order Completed: {role: purchase, description: d, owner: o, journeys: [j], synonyms: [s], sent_by: web, ignore: {RV315: why}}
+    Order Refunded:
+  properties:
+    value: {description: d, owner: o, journeys: [j], synonyms: [s], ignore: {RV315: why}}
+  attributes: {ltv: {description: d}}
+  ignore: {RV316: why}
 syncs:
   - name: people
     uid: people01
     model: ref('people')
     type: person
+    ignore: {RV316: why}
     identify_by: {id: customer_id}
     attributes:
       email: {type: string, column: mail, format: email, normalize: email, max_length: 9, pattern: x, enum: [x], description: d}
-      spent: $money
+      spent: {use: money, ignore: {RV303: why}}
       plan: string
       more: {use: money, maximum: 3, required: true}
       tags: {type: array, items: string}
@@ -233,7 +243,9 @@ syncs:
 """
 VALIDATOR = Draft7Validator(schema())
 PLACES: tuple[tuple[tuple[str | int, ...], dict[str, Any]], ...] = (
-    ((), FILE_KEYS), (("definitions", "money"), FIELD_KEYS), (("syncs", 0), SYNC_KEYS), (("syncs", 1), SYNC_KEYS),
+    ((), FILE_KEYS), (("taxonomy",), TAXONOMY_KEYS), (("taxonomy", "events", "Order Completed"), EVENT_TERM_KEYS),
+    (("taxonomy", "properties", "value"), TERM_KEYS),
+    (("definitions", "money"), FIELD_KEYS), (("syncs", 0), SYNC_KEYS), (("syncs", 1), SYNC_KEYS),
     (("syncs", 0, "identify_by"), IDENTIFY_KEYS), (("syncs", 0, "attributes", "email"), FIELD_KEYS),
     (("syncs", 0, "guards"), GUARD_KEYS), (("syncs", 1, "person"), PERSON_KEYS), (("syncs", 1, "occurred_at"), TIME_KEYS),
     (("syncs", 1, "latency"), LATENCY_KEYS), (("syncs", 1, "properties", "at"), FIELD_KEYS),
