@@ -10,9 +10,11 @@ The map, from the bottom up (imports go this way only):
     encode, ids, customerio          rows → operations → batches; replies → verdicts
     delivery                         rates, retries, deadlines
     state                            what Customer.io has acknowledged, crash-safe
+    duplicates                       people of the models who may be one person
     engine                           `diff` and `run`, readable from top to bottom
     upkeep                           looking at the state, and the changes made to it by hand
-    report, markdown, artifacts      results → text, Markdown, JSON, files
+    report, markdown, candidates,    results → text, Markdown, JSON, files
+    artifacts
     console, connect, api, cli       a person's side
     sandbox                          a Customer.io workspace on this machine; imports nothing of the above
 

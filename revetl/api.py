@@ -42,6 +42,7 @@ from revetl.selection import select as select_syncs
 if TYPE_CHECKING:
     from revetl.contracts import Sync
     from revetl.delivery import DeliverySettings
+    from revetl.duplicates import Candidates
     from revetl.engine import CompiledSync, Destination, DiffResult, Engine, Observer, RunOptions, RunResult
     from revetl.forget import Receipt
     from revetl.plan import Counts
@@ -288,6 +289,35 @@ def diff(  # noqa: PLR0913 the command's options
         engine = _engine(project, compiled, warehouse, observer or Silent())
         syncs = [_sync(compiled, name) for name in names]
         return engine.diff(syncs, options or RunOptions(), settings=delivery_settings(project), show=show)
+
+
+def candidates(
+    project: Project, *, select: Sequence[str] = (), exclude: Sequence[str] = (), show: int = 0,
+    environ: Mapping[str, str] | None = None,
+) -> tuple[Candidates, ...]:  # fmt: skip
+    """People of the models who may be one person, by the rules of each person sync; read-only.
+
+    Args:
+        project: from `load`.
+        select: selectors of syncs; all person syncs unless given.
+        exclude: selectors of syncs to leave out.
+        show: how many groups of each rule to read with two of their keys.
+        environ: instead of `os.environ`.
+
+    Raises:
+        ConfigError: no person sync is selected, or a model does not run.
+        ContractBroken: a model does not give a column that a rule reads.
+    """
+    from revetl import ci
+
+    ci.may_read(os.environ if environ is None else environ)
+    compiled = compile_project(project, environ=environ)
+    names = select_syncs(compiled, tuple(select), tuple(exclude))
+    if not any(compiled.syncs[name].is_person for name in names):
+        raise ConfigError("no person sync is selected", hint="revetl identity report")
+    with _warehouse(project, "identity report", read_only=True) as warehouse:
+        engine = _engine(project, compiled, warehouse, Silent())
+        return engine.candidates([_sync(compiled, name) for name in names], show=max(1, show))
 
 
 def run(  # noqa: PLR0913 the command's options

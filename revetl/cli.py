@@ -622,6 +622,45 @@ def _leave(context: click.Context, result: RunResult, skip_code: int | None) -> 
     context.exit(code)
 
 
+# --- identity ------------------------------------------------------------------------------------------------------
+
+
+@cli.group("identity", epilog=GLOBAL_HELP)
+def identity() -> None:
+    """Who is who: people who may be one person."""
+
+
+@_command(identity, "report")
+@_selection
+@_output("text", "json")
+@click.option("--show-values", is_flag=True, help="Whole keys, of more groups; on a terminal only.")
+@click.option("--fail-on", type=click.Choice(["duplicates"]), help="Exit 1 if there are any.")
+def identity_report(  # noqa: PLR0913 a command's options
+    context: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], output: str, show_values: bool,
+    fail_on: str | None,
+) -> None:  # fmt: skip
+    """List people of the models who may be one person, by rule, with the counts of the last runs.
+
+    Writes nothing. The rules: those that each person sync declares (`duplicates:`), and those that follow from its
+    contract: the same e-mail or phone under several keys, keys that differ only in form.
+    """
+    with session(context) as one:
+        from revetl import api, candidates, report
+
+        if show_values:
+            _may_show_values(one, output)
+        project = one.load()
+        show = SAMPLES if show_values else candidates.GROUPS
+        found = api.candidates(project, select=select, exclude=exclude, show=show, environ=one.environ)
+        if output == "json":
+            emit(report.json_line(candidates.as_json(found, api.heading(project))))
+        else:
+            emit(candidates.as_text(found, one.out, show_values=show_values))
+        if fail_on and any(each.any for each in found):
+            one.log.say("error", f"--fail-on {fail_on}: there are some")
+            context.exit(1)
+
+
 # --- the state -----------------------------------------------------------------------------------------------------
 
 

@@ -149,6 +149,25 @@ class Late(StrEnum):
     SEND = "send"
 
 
+class Alike(StrEnum):
+    """What a rule for duplicates does to texts before it compares them."""
+
+    TRIM = "trim"  # spaces around (the default)
+    LOWER = "lower"  # and case
+    EMAIL = "email"  # as `lower`
+    PHONE = "phone"  # digits and a leading plus only; 00 is a plus
+    FORM = "form"  # no blanks, no case, 17850.0 as 17850
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicateRule:
+    """People with different keys who have the same texts in all of these columns may be one person."""
+
+    name: str
+    columns: tuple[str, ...]
+    normalize: Alike = Alike.TRIM
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
     """A guard's bound: a share of the known rows (0..1), or a number of rows; exactly one is set."""
@@ -212,6 +231,7 @@ class Sync:
         anonymous: for events: the column with an anonymous id (`no_person: anonymous`).
         occurred_at: for events: the column with the time of the fact.
         zone: for events: IANA zone of a naive `occurred_at`.
+        duplicates: for people: declared rules that tell duplicates; None where nothing is declared.
     """
 
     name: str
@@ -234,6 +254,7 @@ class Sync:
     late: Late = Late.HOLD
     guards: Guards = Guards()
     latency: Latency = Latency()
+    duplicates: tuple[DuplicateRule, ...] | None = None
     description: str = ""
     owner: str = ""
     tags: tuple[str, ...] = ()
@@ -245,6 +266,19 @@ class Sync:
     def is_person(self) -> bool:
         """Whether rows become profiles (else: events)."""
         return self.type is SyncType.PERSON
+
+    def duplicate_rules(self) -> tuple[DuplicateRule, ...]:
+        """The declared rules, then those that follow from the contract and are not declared in other words."""
+        found = list(self.duplicates or ())
+        if self.is_person and self.identifier is not IdentifierKind.CIO_ID:
+            found.append(DuplicateRule(name=f"{self.identifier} in another form", columns=(self.key,), normalize=Alike.FORM))
+        for one in self.fields if self.is_person else ():
+            if one.name == "email" or "email" in {one.format, one.normalize}:
+                found.append(DuplicateRule(name=f"same {one.name}", columns=(one.column,), normalize=Alike.EMAIL))
+            elif one.name == "phone" or one.format == "e164":
+                found.append(DuplicateRule(name=f"same {one.name}", columns=(one.column,), normalize=Alike.PHONE))
+        by_columns = {rule.columns: rule for rule in reversed(found)}
+        return tuple(rule for rule in found if by_columns[rule.columns] is rule)
 
     def contract_digest(self) -> str:
         """Sixteen hex digits over everything that decides whether a row is accepted and how it is sent."""

@@ -59,6 +59,7 @@ class Shape:
     person: Column | None = None
     anonymous: Column | None = None
     occurred_at: Column | None = None
+    duplicates: tuple[tuple[Column, ...], ...] = ()
 
     @property
     def words(self) -> int:
@@ -109,6 +110,11 @@ def bind(sync: Sync, found: Sequence[Column]) -> Shape:
         if problem := type_problem(as_field, occurred_at):
             problems.append(problem)
     columns = [pick(field.column, f"{field.name!r}") for field in sync.fields]
+    alike = [
+        tuple(one for name in rule.columns if (one := pick(name, f"the rule for duplicates {rule.name!r}")) is not None)
+        for rule in sync.duplicate_rules()
+        if rule in (sync.duplicates or ()) or not problems  # the others read what was looked for above
+    ]
     for field, source in zip(sync.fields, columns, strict=True):
         if source is not None and (problem := type_problem(field, source)):
             problems.append(f"{field.name!r} is declared {field.type}, but {problem}")
@@ -129,6 +135,7 @@ def bind(sync: Sync, found: Sequence[Column]) -> Shape:
         person=person,
         anonymous=anonymous,
         occurred_at=occurred_at,
+        duplicates=tuple(alike),
     )
 
 

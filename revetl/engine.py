@@ -39,6 +39,7 @@ from revetl.diffsql import (
     summary,
     to_send,
 )
+from revetl.duplicates import Candidates, find, record
 from revetl.encode import Encoded, EventEncoder, PersonEncoder
 from revetl.errors import (
     ConfigError,
@@ -386,6 +387,23 @@ class Engine:
             }
             out.append(Sample(op=op, key=key, rows=int(rows), changes=changes))
         return tuple(out)
+
+    def candidates(self, syncs: Sequence[CompiledSync], *, show: int) -> tuple[Candidates, ...]:
+        """People who may be one person, by the rules of each person sync; writes nothing.
+
+        Args:
+            show: how many groups of each rule to read with two keys.
+        """
+        self.catalog = read_catalog(self.warehouse, self.schema)
+        found = []
+        for compiled in syncs:
+            if compiled.sync.is_person:
+                shape = self._bind(compiled)
+                with self._located(compiled):
+                    found.append(
+                        find(self.warehouse, shape, compiled.sql, most=show, catalog=self.catalog, schema=self.schema)
+                    )
+        return tuple(found)
 
     # --- what diff and run share ---------------------------------------------------------------------------------
 
@@ -1007,7 +1025,20 @@ class _Run:
         job.stream.drop_plan(job.plan.fence)
         job.stream.release(job.lease, success=True)
         self.held.remove(job)
+        if job.sync.duplicates is not None:
+            self._count_duplicates(job)
         return self._result(job, reasons, None)
+
+    def _count_duplicates(self, job: _Job) -> None:
+        """For the report over time; a run that sent everything is no failure because it could not count."""
+        engine = self.engine
+        try:
+            record(
+                self.warehouse, job.shape, job.compiled.sql, catalog=engine.catalog, schema=engine.schema,
+                run_id=self.run_id,
+            )  # fmt: skip
+        except RevetlError as problem:
+            self.observer.note(f"{job.sync.name}: its duplicates could not be counted: {problem.message}")
 
     def _failed(self, compiled: CompiledSync, job: _Job | None, problem: RevetlError | None) -> SyncResult:
         if job is None:

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from revetl import formats
 from revetl.contracts import (
+    Alike,
+    DuplicateRule,
     Field,
     FieldType,
     Guards,
@@ -66,6 +68,9 @@ GUARD_KEYS: dict[str, dict[str, Any]] = {
     "max_deletes": {"type": ["string", "integer"]}, "max_changes": {"type": ["string", "integer"]},
     "empty_source": {"enum": ["stop", "allow"]}, "max_first_run": COUNT, "max_growth": COUNT,
 }  # fmt: skip
+DUPLICATE_KEYS: dict[str, dict[str, Any]] = {
+    "name": WORD, "columns": {"type": "array", "items": WORD}, "normalize": {"enum": [v.value for v in Alike]},
+}  # fmt: skip
 LATENCY_KEYS = {"warn": TEXT, "error": TEXT}
 IDENTIFY_KEYS = {kind.value: WORD for kind in IdentifierKind}
 PERSON_KEYS = {**IDENTIFY_KEYS, "sync": WORD, "anonymous_id": WORD}
@@ -78,6 +83,7 @@ SYNC_KEYS: dict[str, dict[str, Any]] = {
     "initial": {"enum": [v.value for v in Initial]}, "late": {"enum": [v.value for v in Late]}, "guards": ANY_OBJECT,
     "latency": ANY_OBJECT, "renamed_from": ANY_OBJECT, "tags": {"type": "array", "items": TEXT}, "owner": TEXT,
     "description": TEXT, "enabled": BOOLEAN, "ignore": ANY_OBJECT,
+    "duplicates": {"type": "array"},
 }  # fmt: skip
 NEEDED = {
     SyncType.PERSON: ("identify_by", "attributes"), SyncType.EVENT: ("event", "person", "key", "occurred_at"),
@@ -103,6 +109,9 @@ def schema() -> dict[str, Any]:
                     "attributes": several, "properties": several, "person": _closed(PERSON_KEYS),
                     "occurred_at": {"oneOf": [WORD, {**_closed(TIME_KEYS), "required": ["column"]}]},
                     "guards": _closed(GUARD_KEYS), "ignore": ignore_schema(),
+                    "duplicates": {"type": "array", "items": {
+                        **_closed({**DUPLICATE_KEYS, "columns": {**DUPLICATE_KEYS["columns"], "minItems": 1}}),
+                        "required": ["name", "columns"]}},
                     "latency": _closed(LATENCY_KEYS), "uid": {"type": "string", "pattern": f"^{UID.pattern}$"},
                     "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
                 }),
@@ -311,6 +320,7 @@ class SyncReader:
         fields = self._fields(node, "attributes" if person else "properties", identifier, person=person)
         guards, latency = self._guards(node), self._latency(node)
         ignore = self._taxonomy.ignores(node.get("ignore"))
+        duplicates = self._duplicates(node)
         if len(self._problems) > before or identifier is None:
             return None
         tags = node.get("tags")
@@ -320,7 +330,7 @@ class SyncReader:
             fields=fields, event=event, person=column, person_sync=owner, anonymous=anonymous, occurred_at=occurred_at,
             zone=zone, when_missing=WhenMissing(text("when_missing", "ignore")),
             no_person=NoPerson(text("no_person", "skip")), initial=Initial(initial), late=Late(text("late", "hold")),
-            guards=guards, latency=latency, description=text("description"), owner=text("owner"),
+            guards=guards, latency=latency, description=text("description"), owner=text("owner"), duplicates=duplicates,
             tags=tuple(str(tag.value) for tag in tags.value) if tags is not None else (),
             ignore=ignore, enabled=node.get("enabled") is None or bool(node.get("enabled").value),  # type: ignore[union-attr]  # just tested
             where=node.where,
@@ -329,7 +339,7 @@ class SyncReader:
     def _wrong_kind(self, node: Node, *, person: bool) -> None:
         """Keys that belong to the other type of sync."""
         others = ("event", "person", "key", "occurred_at", "properties", "no_person", "late", "latency") if person else (
-            "identify_by", "attributes", "when_missing")  # fmt: skip
+            "identify_by", "attributes", "when_missing", "duplicates")  # fmt: skip
         for name in others:
             found = node.get(name)
             if found is not None:
@@ -592,6 +602,27 @@ class SyncReader:
             return Limit(rows=node.value)
         self.bad("a limit is a share like `1%` or a number of rows", node, code="RV011")
         return None
+
+    def _duplicates(self, node: Node) -> tuple[DuplicateRule, ...] | None:
+        listed = node.get("duplicates")
+        if listed is None or not isinstance(listed.value, list):
+            return None
+        made: dict[str, DuplicateRule] = {}
+        for one in listed.value:
+            right = self._keys(one, DUPLICATE_KEYS, "a rule for duplicates")
+            name, columns = self._inner(one, "name"), right.get("columns")
+            if "name" not in right or columns is None or not columns.value:
+                if isinstance(one.value, dict) and len(right) == len(one.value):
+                    self.bad("a rule for duplicates needs a `name` and `columns`", one, code="RV082",
+                             hint="{name: same e-mail, columns: [email], normalize: email}")  # fmt: skip
+                continue
+            if name in made:
+                self.bad(f"there are two rules for duplicates named {name!r}", one.get("name") or one, code="RV082")
+            made[name] = DuplicateRule(
+                name=name, columns=tuple(str(column.value) for column in columns.value),
+                normalize=Alike(right["normalize"].value) if "normalize" in right else Alike.TRIM,
+            )  # fmt: skip
+        return tuple(made.values())
 
     def _latency(self, node: Node) -> Latency:
         found = node.get("latency")

@@ -9,6 +9,7 @@ Every stream has its own four, so that streams never wait for each other's locks
     state__<uid>         what Customer.io has acknowledged: people by attribute, events by key
     rates                one row a run that is sending: its part of the workspace's rate
     tomb__all            digests of people who were forgotten; made by the first `revetl forget`
+    identity_log         groups of duplicates that a run found, by rule; made by the first run that counts them
     runs, sync_log       one row a run, one row a sync and run
 """
 
@@ -24,6 +25,7 @@ import sqlalchemy as sa
 
 SCHEMA_VERSION = 2
 TOMBS = "tomb__all"
+IDENTITY_LOG = "identity_log"
 RATES = "rates"
 SHARED = ("runs", "sync_log", RATES)  # made by the first run
 LONGEST_NAME = 60  # PostgreSQL cuts names at 63 bytes without a word
@@ -139,6 +141,16 @@ def rates_table(schema: str) -> sa.Table:
     return sa.Table(
         RATES, sa.MetaData(),
         *_columns(("owner", sa.Text), ("lane", sa.Text), ("part", sa.Double), ("until", sa.BigInteger)),
+        schema=quoted(schema),
+    )  # fmt: skip
+
+
+def identity_log_table(schema: str) -> sa.Table:
+    """One row a run, person sync and rule: how many groups of people may be one person, and how many people."""
+    return sa.Table(
+        IDENTITY_LOG, sa.MetaData(),
+        *_columns(("run_id", sa.Text), ("uid", sa.Text), ("rule", sa.Text), ("groups", sa.BigInteger),
+                  ("people", sa.BigInteger), ("counted_at", sa.BigInteger)),
         schema=quoted(schema),
     )  # fmt: skip
 

@@ -25,11 +25,11 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "diffsql warehouse compiler",
         "seal",
         "plan state selection grants",
-        "rates",
+        "rates duplicates",
         "engine upkeep repair",
         "forget",
         "report",
-        "markdown artifacts",
+        "markdown artifacts candidates",
         "console",
         "api",
         "cli",
@@ -38,7 +38,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 )
 SANDBOX = "sandbox"
 SQLALCHEMY = {
-    *("tables", "dialects", "diffsql", "warehouse", "seal", "state", "rates", "upkeep", "engine", "repair", "forget")
+    *("tables", "dialects", "diffsql", "warehouse", "seal", "state", "rates", "upkeep", "engine", "repair", "forget"),
+    *("duplicates",),
 }
 HTTP = {"customerio"}
 # what `revetl --help` must not wait for

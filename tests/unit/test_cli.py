@@ -322,6 +322,28 @@ def test_values_are_for_a_terminal_only(
         assert main(["diff", "--show-values", "--output", "json"]) == 2
 
 
+def test_the_identity_report_writes_nothing_and_its_gate(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["identity", "report", "--fail-on", "duplicates"]) == 0
+    assert "No duplicates were found" in capsys.readouterr().out
+    sql("INSERT INTO raw_people VALUES ('C 7', 'SECRET9@example.com', 'free')")
+
+    assert main(["identity", "report"]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[:4] == [
+        "people: people of the model 'people' who may be one person",
+        "  rule                groups  people  in the last runs",
+        "  id in another form       1       2",
+        "  same email               1       2",
+    ]
+    assert "secret" not in out.lower()
+    assert main(["identity", "report", "--output", "json", "--fail-on", "duplicates"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["duplicates"], found["syncs"][0]["rules"][1]["people"]) == (2, 2)
+    with duckdb.connect("warehouse.duckdb") as db:
+        assert "revetl_dev" not in str(db.execute("SELECT schema_name FROM information_schema.schemata").fetchall())
+    assert main(["identity", "report", "--select", "orders"]) == 2
+
+
 def test_diff_writes_nothing_and_its_gates(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diff", "--output", "json"]) == 0
     out, err = capsys.readouterr()

@@ -14,10 +14,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from revetl.contracts import FieldType, Guards, Late, Latency, Limit, NoPerson, OnNull, SyncType, WhenMissing
+from revetl.contracts import (
+    Alike,
+    DuplicateRule,
+    FieldType,
+    Guards,
+    Late,
+    Latency,
+    Limit,
+    NoPerson,
+    OnNull,
+    SyncType,
+    WhenMissing,
+)
 from revetl.errors import ConfigError, Where
 from revetl.project import load, schema
 from revetl.syncfile import (
+    DUPLICATE_KEYS,
     FIELD_KEYS,
     FILE_KEYS,
     GUARD_KEYS,
@@ -64,6 +77,31 @@ def test_every_key_of_a_person_sync(tmp_path: Path) -> None:
     )
     assert (found.when_missing, found.initial) == (WhenMissing.SUPPRESS, "baseline")
     assert (found.tags, found.owner, found.description, found.enabled) == (("a", "b"), "me", "d", True)
+
+
+def test_rules_for_duplicates(tmp_path: Path) -> None:
+    rules = "[{name: one, columns: [a, b]}, {name: two, columns: [c], normalize: form}]"
+    found = person(tmp_path, "{plan: string}", duplicates=rules)
+    assert found.duplicates == (
+        DuplicateRule(name="one", columns=("a", "b"), normalize=Alike.TRIM),
+        DuplicateRule(name="two", columns=("c",), normalize=Alike.FORM),
+    )
+    assert person(tmp_path, "{plan: string}", duplicates="[]").duplicates == ()
+    assert person(tmp_path, "{plan: string}").duplicates is None
+
+
+@pytest.mark.parametrize(
+    ("rules", "code"),
+    [
+        ("[{name: a}]", "RV082"), ("[{columns: [a]}]", "RV082"), ("[{name: a, columns: []}]", "RV082"), ("[a]", "RV011"),
+        ("[{name: a, columns: [x]}, {name: a, columns: [y]}]", "RV082"), ("[{name: a, columns: [1]}]", "RV011"),
+        ("[{name: a, columns: [x], normalise: email}]", "RV010"), ("[{name: a, columns: [x], normalize: mail}]", "RV011"),
+        ("{a: b}", "RV011"),
+    ],
+)  # fmt: skip
+def test_rules_for_duplicates_that_are_refused(tmp_path: Path, rules: str, code: str) -> None:
+    found = problems(person, tmp_path, "{plan: string}", duplicates=rules)
+    assert [p.code for p in found] == [code], said(found)
 
 
 def test_every_key_of_an_event_sync(tmp_path: Path) -> None:
@@ -224,6 +262,7 @@ syncs:
     when_missing: ignore
     initial: send
     guards: {max_deletes: 1%, max_changes: 3, empty_source: stop, max_first_run: 3}
+    duplicates: [{name: same mail, columns: [mail, plan], normalize: email}]
     tags: [a]
     owner: me
     description: d
@@ -249,6 +288,7 @@ PLACES: tuple[tuple[tuple[str | int, ...], dict[str, Any]], ...] = (
     (("syncs", 0, "identify_by"), IDENTIFY_KEYS), (("syncs", 0, "attributes", "email"), FIELD_KEYS),
     (("syncs", 0, "guards"), GUARD_KEYS), (("syncs", 1, "person"), PERSON_KEYS), (("syncs", 1, "occurred_at"), TIME_KEYS),
     (("syncs", 1, "latency"), LATENCY_KEYS), (("syncs", 1, "properties", "at"), FIELD_KEYS),
+    (("syncs", 0, "duplicates", 0), DUPLICATE_KEYS),
 )  # fmt: skip
 KEYS = sorted({key for _, table in PLACES for key in table} | {"bogus"})
 VALUES: tuple[Any, ...] = (
