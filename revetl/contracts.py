@@ -135,6 +135,61 @@ class NoPerson(StrEnum):
     HOLD = "hold"
 
 
+class UnknownPerson(StrEnum):
+    """What happens to an event of a person that Customer.io does not have."""
+
+    HOLD = "hold"
+    CREATE = "create"
+
+
+class OnShared(StrEnum):
+    """What happens to rows that would be one person in Customer.io: one address in two rows."""
+
+    QUARANTINE = "quarantine"
+    NEWEST = "newest"
+    FAIL = "fail"
+
+
+class OnMoved(StrEnum):
+    """What happens to a row whose address another person still has."""
+
+    QUARANTINE = "quarantine"
+    RELEASE = "release"
+    FAIL = "fail"
+
+
+class OnChange(StrEnum):
+    """What happens to a known person who gets another address."""
+
+    QUARANTINE = "quarantine"
+    SEND = "send"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """How the workspace knows a person: the block `identity:` of the project (`docs/identity.md`).
+
+    Attributes:
+        declared: whether the project has the block.
+        primary: the one identifier that every sync sends.
+        also_identifies: whether the workspace takes e-mail addresses for identifiers, too.
+        newest_by: the model's column that decides, for `on_shared: newest`.
+        moment: when a visitor becomes known: capture, account, login, checkout; empty if not declared.
+        on_anonymous: what happens to rows whose anonymous id is another person's: quarantine or fail.
+    """
+
+    declared: bool = False
+    primary: IdentifierKind = IdentifierKind.ID
+    also_identifies: bool = True
+    on_shared: OnShared = OnShared.QUARANTINE
+    newest_by: str = ""
+    on_moved: OnMoved = OnMoved.QUARANTINE
+    on_change: OnChange = OnChange.QUARANTINE
+    moment: str = ""
+    on_anonymous: OnShared = OnShared.QUARANTINE
+
+
 class Initial(StrEnum):
     """What the first run of a stream does."""
 
@@ -250,6 +305,8 @@ class Sync:
     zone: str = ""
     when_missing: WhenMissing = WhenMissing.IGNORE
     no_person: NoPerson = NoPerson.SKIP
+    unknown_person: UnknownPerson = UnknownPerson.HOLD
+    identity: Identity = Identity()
     initial: Initial = Initial.SEND
     late: Late = Late.HOLD
     guards: Guards = Guards()
@@ -279,6 +336,21 @@ class Sync:
                 found.append(DuplicateRule(name=f"same {one.name}", columns=(one.column,), normalize=Alike.PHONE))
         by_columns = {rule.columns: rule for rule in reversed(found)}
         return tuple(rule for rule in found if by_columns[rule.columns] is rule)
+
+    def named(self, name: str) -> Field | None:
+        """The attribute or property of a name."""
+        return next((one for one in self.fields if one.name == name), None)
+
+    @property
+    def second(self) -> Field | None:
+        """The attribute of a person that Customer.io takes for an identifier as well, where there is one."""
+        if not self.is_person or not self.identity.also_identifies:
+            return None
+        if self.identifier is IdentifierKind.EMAIL:
+            return self.named("id")
+        email = self.named("email")
+        declared = email is not None and (email.format == "email" or self.identity.declared)
+        return email if declared else None
 
     def contract_digest(self) -> str:
         """Sixteen hex digits over everything that decides whether a row is accepted and how it is sent."""

@@ -19,6 +19,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement, Executable
 
 from revetl.contracts import ENDLESS_S, TOO_WIDE, Field, FieldType
+from revetl.identity import email_sql
 from revetl.tables import quoted
 
 MAX_DECIMAL_DIGITS = 38
@@ -100,6 +101,9 @@ class Dialect:
         row_hash: a quick hash of some values as an integer; may change with the engine's version.
         engine_version: of the engine, for what `row_hash` gives.
         sha256: 64 hex digits of a text.
+        octets: the bytes of a text.
+        nfc: a text in the composed form of Unicode.
+        ascii_lower: small letters of a text that is ASCII, whatever the language of the session.
         strip_zeros: a decimal as text without zeros at its end, but for one behind the point.
         trim_scale: a decimal of any scale without trailing zeros.
         ordered_scan: whether a scan gives the rows of a table in the order in which they were written.
@@ -120,6 +124,9 @@ class Dialect:
     row_hash: Callable[[Sequence[Any]], Any]
     engine_version: Callable[[], Any]
     sha256: Callable[[Any], Any]
+    octets: Callable[[Any], Any]
+    nfc: Callable[[Any], Any]
+    ascii_lower: Callable[[Any], Any]
     strip_zeros: Callable[[Any], Any]
     trim_scale: Callable[[Any], Any]
     index_plan: bool = False
@@ -306,6 +313,9 @@ DUCKDB = Dialect(
     row_hash=lambda values: sa.func.hash(*values),
     engine_version=sa.func.version,
     sha256=sa.func.sha256,
+    octets=sa.func.strlen,
+    nfc=sa.func.nfc_normalize,
+    ascii_lower=sa.func.lower,
     strip_zeros=lambda value: _rtrim_zeros(sa.cast(value, sa.Text)),
     trim_scale=lambda value: value,  # every decimal has one
     ordered_scan=True,
@@ -326,6 +336,9 @@ POSTGRES = Dialect(
     row_hash=lambda values: sa.func.hash_record_extended(sa.func.row(*values), 0),  # PostgreSQL 14+
     engine_version=lambda: sa.func.current_setting("server_version_num"),
     sha256=lambda text: sa.func.encode(sa.func.sha256(sa.func.convert_to(text, "UTF8")), "hex"),
+    octets=sa.func.octet_length,
+    nfc=sa.func.normalize,
+    ascii_lower=lambda text: sa.func.lower(sa.collate(text, "C")),
     strip_zeros=lambda value: _rtrim_zeros(sa.cast(value, sa.Text)),
     trim_scale=sa.func.trim_scale,
     index_plan=True,
@@ -428,11 +441,13 @@ def _clamped(value: Any, column: Column, most: int, kind: sa.types.TypeEngine[An
     return sa.cast(sa.case(*((when, sa.cast(then, kind)) for when, then in cases), else_=sa.cast(value, kind)), kind)
 
 
-def normalized(value: Any, rule: str) -> Any:  # noqa: ANN401 SQL expressions
+def normalized(dialect: Dialect, value: Any, rule: str) -> Any:  # noqa: ANN401 SQL expressions
     """A text by a field's `normalize` rule."""
-    if rule in {"trim", "email"}:
+    if rule == "email":
+        return email_sql(dialect, value)
+    if rule == "trim":
         value = sa.func.trim(value)
-    if rule in {"lower", "email"}:
+    if rule == "lower":
         value = sa.func.lower(value)
     return value
 
@@ -450,9 +465,9 @@ def canonical_value(dialect: Dialect, field: Field, column: Column, canonical: C
         return sa.collate(sa.cast(value, sa.Text), dialect.collation)
     if field.type is FieldType.STRING:
         if column.kind is Kind.DATE:
-            return normalized(dialect.iso_date(value), field.normalize)
+            return normalized(dialect, dialect.iso_date(value), field.normalize)
         # a cast ends the padding of char(n); a collation that ignores case would hide a change of case
-        return normalized(sa.collate(sa.cast(value, sa.Text), dialect.collation), field.normalize)
+        return normalized(dialect, sa.collate(sa.cast(value, sa.Text), dialect.collation), field.normalize)
     if field.type is FieldType.BOOLEAN:
         return sa.type_coerce(value, sa.Boolean())  # any_value needs to know
     if column.kind is Kind.BIG_INTEGER and column.native.upper() != "UBIGINT":

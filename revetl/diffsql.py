@@ -20,7 +20,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from revetl.contracts import Field, FieldType, Late, NoPerson, OnNull, Sync, WhenMissing
+from revetl.contracts import Field, FieldType, Late, NoPerson, OnNull, Sync, UnknownPerson, WhenMissing
 from revetl.dialects import (
     Canonical,
     Column,
@@ -35,6 +35,7 @@ from revetl.dialects import (
     unix_seconds,
 )
 from revetl.errors import ContractBroken
+from revetl.identity import email_sql
 from revetl.tables import StreamTables, field_column, quoted
 
 MASK_BITS = 62
@@ -44,7 +45,7 @@ FUTURE_SLACK_S = 300  # fact sheet section 10, question 11
 UNKNOWN_HORIZON_MS = 20 * 3600 * 1000  # reliability: an id is trusted to be remembered this long
 REFUSED_RETRY_MS = 24 * 3600 * 1000
 
-SEND_FIRST = ("create", "update", "redrive", "event")
+SEND_FIRST = ("create", "update", "redrive", "event", "shadow")
 SEND_LAST = ("delete", "suppress")
 
 
@@ -177,11 +178,11 @@ class Options:
     now_s: int
 
 
-def _text_key(column: Column, rule: str) -> Any:  # noqa: ANN401 a SQL expression
+def _text_key(dialect: Dialect, column: Column, rule: str) -> Any:  # noqa: ANN401 a SQL expression
     value: Any = source_column(column.name)
     if column.kind is not Kind.TEXT:
         value = sa.cast(value, sa.Text)
-    return sa.func.lower(sa.func.trim(value)) if rule == "email" else value
+    return email_sql(dialect, value) if rule == "email" else value
 
 
 def _blank(value: Any) -> Any:  # noqa: ANN401 a SQL expression
@@ -213,30 +214,32 @@ def _model(dialect: Dialect, shape: Shape, sql: str, extra: Sequence[Any] = ()) 
         canonical_value(dialect, field, column, canonical).label(quoted(field_column(field.name)))
         for field, column, canonical in zip(shape.sync.fields, shape.columns, shape.canonical, strict=True)
     ]
-    key = _text_key(shape.key, shape.sync.identifier.value if shape.sync.is_person else "")
+    key = _text_key(dialect, shape.key, shape.sync.identifier.value if shape.sync.is_person else "")
     head = [sa.literal(1).label("_m"), key.label("_key"), *extra]
     return sa.select(*head, *fields).select_from(subquery_text(sql, "m")).subquery("m")
 
 
-def model_keys(shape: Shape, sql: str) -> sa.Select[Any]:
+def model_keys(dialect: Dialect, shape: Shape, sql: str) -> sa.Select[Any]:
     """The keys that a model gives, as they are sent."""
     rule = shape.sync.identifier.value if shape.sync.is_person else ""
-    return sa.select(_text_key(shape.key, rule).label("_key")).select_from(subquery_text(sql, "k"))
+    return sa.select(_text_key(dialect, shape.key, rule).label("_key")).select_from(subquery_text(sql, "k"))
 
 
-def repeated_keys(shape: Shape, sql: str, most: int) -> sa.Select[Any]:
+def repeated_keys(dialect: Dialect, shape: Shape, sql: str, most: int) -> sa.Select[Any]:
     """Some keys that a model gives more than once, the first in the order of text."""
-    keys = model_keys(shape, sql).subquery("m").c._key
+    keys = model_keys(dialect, shape, sql).subquery("m").c._key
     return sa.select(keys).group_by(keys).having(sa.func.count() > 1).order_by(keys).limit(most)
 
 
-def event_keys_of(shape: Shape, sql: str, people: Sequence[str]) -> sa.Select[Any]:
+def event_keys_of(
+    dialect: Dialect, shape: Shape, sql: str, people: Sequence[str]
+) -> sa.Select[Any]:
     """The keys of some people's events, as they are sent."""
     assert shape.person is not None or shape.anonymous is not None  # noqa: S101 an event has one of them
     theirs: Any = sa.false()
     if shape.person is not None:
-        theirs = _text_key(shape.person, shape.sync.identifier.value).in_(people)
-    return sa.select(_text_key(shape.key, "").label("_key")).select_from(subquery_text(sql, "k")).where(theirs)
+        theirs = _text_key(dialect, shape.person, shape.sync.identifier.value).in_(people)
+    return sa.select(_text_key(dialect, shape.key, "").label("_key")).select_from(subquery_text(sql, "k")).where(theirs)
 
 
 def _open_rows(tables: StreamTables) -> sa.Subquery:
@@ -417,7 +420,7 @@ def person_changes(  # noqa: C901, PLR0913 one question, told in the order in wh
     return _numbered(level2, payload, () if erasing else None, dialect)
 
 
-def event_changes(  # noqa: PLR0913 each is one part of the question
+def event_changes(  # noqa: C901, PLR0913 each is one part of the question
     dialect: Dialect,
     shape: Shape,
     sql: str,
@@ -430,8 +433,9 @@ def event_changes(  # noqa: PLR0913 each is one part of the question
 ) -> sa.Select[Any]:
     """The changes of an event sync.
 
-    `_op` is event for rows to send and held for rows that wait for a decision; summary rows are same, drift, gone,
-    skipped, waiting, late, future, held_before, refused, forgotten and bad_key.
+    `_op` is event for rows to send, shadow for those that make their person (`unknown_person: create`), and held for
+    rows that wait for a decision; summary rows are same, drift, gone, skipped, nobody, waiting, late, future,
+    held_before, refused, forgotten and bad_key.
 
     Args:
         people: `_key` of every person that Customer.io has (in a diff: or will have after the people's run).
@@ -443,7 +447,7 @@ def event_changes(  # noqa: PLR0913 each is one part of the question
     nothing = sa.cast(sa.null(), sa.Text)
     person: Any = nothing
     if shape.person is not None:
-        person = _text_key(shape.person, sync.identifier.value)
+        person = _text_key(dialect, shape.person, sync.identifier.value)
         person = sa.case((_blank(person), nothing), else_=person)
     anonymous: Any = sa.cast(source_column(shape.anonymous.name), sa.Text) if shape.anonymous else nothing
     occurred = unix_seconds(dialect, source_column(shape.occurred_at.name), shape.occurred_at, sync.zone)
@@ -468,7 +472,7 @@ def event_changes(  # noqa: PLR0913 each is one part of the question
                       sa.literal("drift")))  # fmt: skip
         cases.append((matched, sa.literal("same")))
     cases.append((_blank(m.c._key), sa.literal("bad_key")))
-    nobody = {NoPerson.SKIP: "skipped", NoPerson.HOLD: "waiting", NoPerson.ANONYMOUS: "skipped"}[sync.no_person]
+    nobody = {NoPerson.SKIP: "skipped", NoPerson.HOLD: "nobody", NoPerson.ANONYMOUS: "skipped"}[sync.no_person]
     anonymous_ok = sync.no_person is NoPerson.ANONYMOUS
     without: Any = m.c._person.is_(None)
     if anonymous_ok:
@@ -483,10 +487,13 @@ def event_changes(  # noqa: PLR0913 each is one part of the question
         cases.append((o.c._outcome == "held", sa.literal("held_before")))
     cases.append((without, sa.literal(nobody)))
     known_person: Any = sa.true()
+    shadow: Any = sa.false()
     if people is not None:
         p = people.alias("p")
         joined = joined.join(p, p.c._key == m.c._person, isouter=True)
         known_person = p.c._key.is_not(None)
+        if sync.unknown_person is UnknownPerson.CREATE:
+            known_person, shadow = sa.true(), sa.and_(m.c._person.is_not(None), p.c._key.is_(None))
     if doubtful is not None:
         q = doubtful.alias("q")
         joined = joined.join(q, q.c._key == m.c._person, isouter=True)
@@ -501,6 +508,7 @@ def event_changes(  # noqa: PLR0913 each is one part of the question
     if not options.backfill and sync.late is Late.HOLD:
         cases.append((m.c._occurred_at < options.now_s - CAMPAIGN_HORIZON_S, sa.literal("late")))
     cases.append((m.c._occurred_at > options.now_s + FUTURE_SLACK_S, sa.literal("future")))
+    cases.append((shadow, sa.literal("shadow")))
     op = sa.case(*cases, else_=sa.literal("event"))
     payload = ["_person", "_anonymous", "_occurred_at", "_variant", "_digest", *names]
     level2 = sa.select(
@@ -521,7 +529,7 @@ def summary(shape: Shape, plan: Any, options: Options) -> sa.Select[Any]:  # noq
 
     Rows of the model, keys, the most rows of one key, the first and last number; then for people how many updates
     are fresh and how often each field changed, for events the oldest time and how many can no longer trigger
-    campaigns; then the widest value of each decimal.
+    campaigns, and how many people they would make where they may; then the widest value of each decimal.
     """
     c = plan.c
     columns: list[Any] = [c._op, sa.func.sum(c._n), sa.func.count(), sa.func.max(c._n), sa.func.min(c._seq),
@@ -536,6 +544,8 @@ def summary(shape: Shape, plan: Any, options: Options) -> sa.Select[Any]:  # noq
         old = options.now_s - CAMPAIGN_HORIZON_S
         columns.append(sa.func.min(c._occurred_at))
         columns.append(sa.func.sum(sa.case((c._occurred_at < old, 1), else_=0)))
+        if shape.sync.unknown_person is UnknownPerson.CREATE:
+            columns.append(sa.func.count(sa.distinct(sa.case((c._op == "shadow", c._person)))))
     for field, canonical in zip(shape.sync.fields, shape.canonical, strict=True):
         if canonical.family == "decimal":
             columns.append(sa.func.max(sa.func.abs(c[field_column(field.name)])))

@@ -463,7 +463,7 @@ class Engine:
             known.append(sa.select(tables.state.c._key))
         if planned_people:
             shape = self._bind(owner)
-            known.append(model_keys(shape, owner.sql))
+            known.append(model_keys(self.warehouse.dialect, shape, owner.sql))
         if not known:
             known.append(sa.select(sa.cast(sa.null(), sa.Text).label("_key")).where(sa.false()))
         people = (sa.union(*known) if len(known) > 1 else known[0]).subquery("people")
@@ -485,7 +485,7 @@ class Engine:
         problems: list[RevetlError] = []
         keys: list[str] = []
         if counts.duplicate_keys:
-            rows = self.warehouse.fetch(repeated_keys(shape, compiled.sql, EXAMPLES))
+            rows = self.warehouse.fetch(repeated_keys(self.warehouse.dialect, shape, compiled.sql, EXAMPLES))
             keys = [masked(str(key)) for (key,) in rows]
         if wrong := broken(shape, counts, keys):
             problems.append(wrong)

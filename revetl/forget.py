@@ -29,6 +29,7 @@ from revetl.destination import Operation
 from revetl.diffsql import bind, event_keys_of
 from revetl.engine import CompiledSync, Destination
 from revetl.errors import DestinationDown, RevetlError, StateDamaged
+from revetl.identity import normal_email
 from revetl.state import Lease, Stream, create_table, ensure_schema, read_catalog
 from revetl.tables import TOMBS, StreamTables, tombs_table
 from revetl.warehouse import Warehouse
@@ -55,7 +56,7 @@ class Receipt:
 
 def normal(kind: IdentifierKind, key: str) -> str:
     """The key as plans write it."""
-    return key.strip().lower() if kind is IdentifierKind.EMAIL else key
+    return normal_email(key) if kind is IdentifierKind.EMAIL else key
 
 
 def digest(salt: str, kind: IdentifierKind, key: str) -> str:
@@ -239,7 +240,7 @@ class Forgetting:
         if compiled.sync.is_person:
             return stream.purge(lease, state=state._key.in_(people), open_rows=opened._key.in_(people))
         shape = bind(compiled.sync, self._warehouse.columns(compiled.sql))
-        theirs: Any = event_keys_of(shape, compiled.sql, people)
+        theirs: Any = event_keys_of(self._warehouse.dialect, shape, compiled.sql, people)
         sent = sa.select(state._key).where(state._person.in_(people))
         return stream.purge(
             lease, state=state._person.in_(people), open_rows=sa.or_(opened._key.in_(theirs), opened._key.in_(sent))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from revetl.contracts import Initial
+from revetl.contracts import Initial, UnknownPerson
 from revetl.diffsql import SEND_FIRST, SEND_LAST, Shape
 from revetl.errors import ContractBroken, GuardTripped, RevetlError
 
@@ -30,6 +30,7 @@ class Counts:
         skipped: events without a person, by the sync's own rule.
         forgotten: rows of people who were forgotten on request; they are never sent.
         waiting: events whose person Customer.io does not have yet.
+        nobody: events without a person, held by the sync's own rule.
         late, future: events held because of their time.
         held: events whose earlier outcome is unknown for too long to send them again.
         refused: rows refused before, not yet due for another try.
@@ -41,6 +42,7 @@ class Counts:
         changed: for each field, how many updates change it.
         widest: for each field kept as a decimal, the largest absolute value to be sent.
         oldest_event_s: the earliest event to be sent, Unix seconds.
+        shadows, shadow_people: events to be sent of people whom Customer.io does not have, and how many people they make.
         untriggering: events to be sent that can no longer trigger a campaign (older than 72 hours).
         bad_keys, duplicate_keys: rows and keys that break the contract.
     """
@@ -54,6 +56,7 @@ class Counts:
     skipped: int = 0
     forgotten: int = 0
     waiting: int = 0
+    nobody: int = 0
     late: int = 0
     future: int = 0
     held: int = 0
@@ -68,6 +71,8 @@ class Counts:
     changed: Mapping[str, int] = field(default_factory=dict)
     widest: Mapping[str, float] = field(default_factory=dict)
     oldest_event_s: int | None = None
+    shadows: int = 0
+    shadow_people: int = 0
     untriggering: int = 0
     bad_keys: int = 0
     duplicate_keys: int = 0
@@ -85,16 +90,17 @@ class Counts:
     @property
     def on_hold(self) -> int:
         """Rows that need a person's decision before they are sent."""
-        return self.late + self.future + self.held
+        return self.late + self.future + self.held + self.nobody
 
 
 def read_counts(shape: Shape, rows: Sequence[tuple[Any, ...]], state_rows: int) -> Counts:  # noqa: C901 one row kind a line
     """Counts from the rows of `diffsql.summary`."""
     n = dict.fromkeys(
-        ("create", "update", "redrive", "event", "delete", "suppress", "same", "gone", "drift", "skipped",
-         "waiting", "late", "future", "held", "held_before", "refused", "refused_update", "bad_key", "stray", "forgotten"), 0
+        ("create", "update", "redrive", "event", "shadow", "delete", "suppress", "same", "gone", "drift", "skipped",
+         "nobody", "waiting", "late", "future", "held", "held_before", "refused", "refused_update", "bad_key", "stray",
+         "forgotten"), 0
     )  # fmt: skip
-    first = last = fresh = untriggering = duplicates = not_in_state = 0
+    first = last = fresh = untriggering = duplicates = not_in_state = shadow_people = 0
     oldest: int | None = None
     changed = dict.fromkeys((f.name for f in shape.sync.fields), 0)
     decimals = [
@@ -124,8 +130,11 @@ def read_counts(shape: Shape, rows: Sequence[tuple[Any, ...]], state_rows: int) 
         else:
             oldest_here, old = tail[:2]
             tail = tail[2:]
-            if op == "event":
-                oldest, untriggering = oldest_here, int(old or 0)
+            if shape.sync.unknown_person is UnknownPerson.CREATE:
+                shadow_people, tail = max(shadow_people, int(tail[0] or 0)), tail[1:]
+            if op in SEND_FIRST:
+                oldest = min((t for t in (oldest, oldest_here) if t is not None), default=None)
+                untriggering += int(old or 0)
         if op in SEND_FIRST:
             for name, wide in zip(decimals, tail, strict=True):
                 if wide is not None:
@@ -139,8 +148,8 @@ def read_counts(shape: Shape, rows: Sequence[tuple[Any, ...]], state_rows: int) 
             duplicates += matched - (state_rows - gone)
     elif matched > state_rows - n["gone"] >= 0:
         duplicates += matched - (state_rows - n["gone"])
-    waiting_like = n["waiting"] + n["late"] + n["future"] + n["held"] + n["held_before"]
-    created = n["create"] + n["event"] + waiting_like + n["refused"]
+    waiting_like = n["nobody"] + n["waiting"] + n["late"] + n["future"] + n["held"] + n["held_before"]
+    created = n["create"] + n["event"] + n["shadow"] + waiting_like + n["refused"]
     return Counts(
         model_rows=sum(n.values()) - n["gone"] - n["stray"] - n["delete"] - n["suppress"],
         unchanged=n["same"] + n["drift"],
@@ -151,6 +160,7 @@ def read_counts(shape: Shape, rows: Sequence[tuple[Any, ...]], state_rows: int) 
         skipped=n["skipped"],
         forgotten=n["forgotten"],
         waiting=n["waiting"],
+        nobody=n["nobody"],
         late=n["late"],
         future=n["future"],
         held=n["held"] + n["held_before"],
@@ -165,6 +175,8 @@ def read_counts(shape: Shape, rows: Sequence[tuple[Any, ...]], state_rows: int) 
         changed=changed,
         widest=widest,
         oldest_event_s=oldest,
+        shadows=n["shadow"],
+        shadow_people=shadow_people,
         untriggering=untriggering,
         bad_keys=n["bad_key"],
         duplicate_keys=duplicates,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from revetl.dialects import Dialect
 from revetl.diffsql import Shape, model_keys
 from revetl.errors import StateDamaged
 from revetl.state import DRAIN_MS, LEASE_MS, Stream, read_catalog
@@ -108,7 +109,7 @@ def repair(warehouse: Warehouse, shape: Shape, sql: str, tables: StreamTables) -
         if tables.is_person:
             warehouse.execute(sa.update(state).values(_contract=0))
         else:
-            warehouse.execute(_hold(shape, sql, tables, now))
+            warehouse.execute(_hold(warehouse.dialect, shape, sql, tables, now))
             held = int(warehouse.fetch(sa.select(sa.func.count()).where(opened.c._outcome == "held"))[0][0])
         warehouse.execute(
             sa.update(ctl).values(
@@ -141,9 +142,9 @@ def _highest_fence(warehouse: Warehouse, stream: Stream, tables: StreamTables) -
     return max(found)
 
 
-def _hold(shape: Shape, sql: str, tables: StreamTables, now: sa.ColumnElement[int]) -> sa.Executable:
+def _hold(dialect: Dialect, shape: Shape, sql: str, tables: StreamTables, now: sa.ColumnElement[int]) -> sa.Executable:
     """Every event of the model that neither the ledger nor the open rows know, as held."""
-    m = model_keys(shape, sql).subquery("m")
+    m = model_keys(dialect, shape, sql).subquery("m")
     s, o = tables.state, tables.open
     zero = sa.cast(sa.literal(0), sa.BigInteger)
     values = {

@@ -247,11 +247,18 @@ def explained(  # noqa: C901 one sentence a number
     if counts.held:
         out.append((f"{plural(counts.held, 'event')} held: sent without an answer too long ago to send again unasked",
                     f"revetl resolve --resend --select {name}"))  # fmt: skip
+    if counts.nobody:
+        out.append((f"{plural(counts.nobody, 'event')} held: without a person (no_person: hold)", ""))
     if counts.waiting:
         out.append(
             (f"{plural(counts.waiting, 'event')} waiting: Customer.io does not have their person yet; sent once it does",
              "revetl run")
         )
+    if counts.shadows:
+        who = "person" if counts.shadow_people == 1 else "people"
+        out.append((f"{plural(counts.shadows, 'event')} of {counts.shadow_people:,} {who} whom Customer.io does not have: each "
+                    f"{'was made' if ran else 'is made'} a profile without attributes, which counts for the bill "
+                    "(unknown_person: create)", ""))  # fmt: skip
     if counts.skipped:
         out.append((f"{plural(counts.skipped, 'event')} skipped: without a person (no_person: skip)", ""))
     if counts.forgotten:
@@ -424,8 +431,8 @@ def error_json(error: RevetlError) -> dict[str, Any]:
 def counts_json(counts: Counts) -> dict[str, int]:
     """Every number of a plan, by the names that all JSON of revetl uses."""
     names = ("model_rows", "unchanged", "created", "updated", "redriven", "skipped", "forgotten", "deleted", "planned",
-             "waiting", "late", "future", "drifted", "gone", "fresh", "untriggering", "bad_keys", "duplicate_keys",
-             "state_rows")  # fmt: skip
+             "waiting", "nobody", "late", "future", "drifted", "gone", "fresh", "untriggering", "shadows", "shadow_people",
+             "bad_keys", "duplicate_keys", "state_rows")  # fmt: skip
     return {name: int(getattr(counts, name)) for name in names} | {
         "held": counts.on_hold,
         "refused": counts.refused,

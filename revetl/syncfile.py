@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -20,14 +20,19 @@ from revetl.contracts import (
     FieldType,
     Guards,
     IdentifierKind,
+    Identity,
     Initial,
     Late,
     Latency,
     Limit,
     NoPerson,
+    OnChange,
+    OnMoved,
     OnNull,
+    OnShared,
     Sync,
     SyncType,
+    UnknownPerson,
     WhenMissing,
 )
 from revetl.errors import ConfigError, Where
@@ -45,7 +50,7 @@ MAX_EVENT_BYTES = 100
 MAX_FIELDS = 300
 RESERVED_PROPERTIES = frozenset({"recipient", "from_address", "reply_to"})  # they redirect messages (Track API, "event")
 # a definition that is wrong is wrong once, not in every use
-ONCE = frozenset({"RV014", "RV035", "RV042", "RV043", "RV044", "RV340", "RV341"})
+ONCE = frozenset({"RV014", "RV035", "RV042", "RV043", "RV044", "RV074", "RV340", "RV341"})
 READ_ONLY = frozenset({"timezone_valid"})  # made by Customer.io itself (as are all names with cio_ or an underscore)
 UNITS = {"s": 1, "second": 1, "minute": 60, "min": 60, "hour": 3600, "h": 3600, "day": 86_400, "d": 86_400}
 TYPES = [kind.value for kind in FieldType]
@@ -81,15 +86,27 @@ SYNC_KEYS: dict[str, dict[str, Any]] = {
     "occurred_at": {"type": ["string", "object"], "minLength": 1}, "properties": ANY_OBJECT,
     "when_missing": {"enum": [v.value for v in WhenMissing]}, "no_person": {"enum": [v.value for v in NoPerson]},
     "initial": {"enum": [v.value for v in Initial]}, "late": {"enum": [v.value for v in Late]}, "guards": ANY_OBJECT,
-    "latency": ANY_OBJECT, "renamed_from": ANY_OBJECT, "tags": {"type": "array", "items": TEXT}, "owner": TEXT,
-    "description": TEXT, "enabled": BOOLEAN, "ignore": ANY_OBJECT,
-    "duplicates": {"type": "array"},
+    "unknown_person": {"enum": [v.value for v in UnknownPerson]}, "latency": ANY_OBJECT,
+    "renamed_from": ANY_OBJECT, "tags": {"type": "array", "items": TEXT}, "owner": TEXT,
+    "description": TEXT, "enabled": BOOLEAN, "ignore": ANY_OBJECT, "duplicates": {"type": "array"},
 }  # fmt: skip
 NEEDED = {
     SyncType.PERSON: ("identify_by", "attributes"), SyncType.EVENT: ("event", "person", "key", "occurred_at"),
 }  # fmt: skip
+MOMENTS = ("capture", "account", "login", "checkout")
+EMAIL_KEYS: dict[str, dict[str, Any]] = {
+    "also_identifies": BOOLEAN, "on_shared": {"enum": [v.value for v in OnShared]}, "newest_by": WORD,
+    "on_moved": {"enum": [v.value for v in OnMoved]}, "on_change": {"enum": [v.value for v in OnChange]},
+}  # fmt: skip
+ANONYMOUS_KEYS: dict[str, dict[str, Any]] = {
+    "moment": {"enum": list(MOMENTS)}, "on_conflict": {"enum": ["quarantine", "fail"]},
+}  # fmt: skip
+IDENTITY_KEYS: dict[str, dict[str, Any]] = {
+    "primary": {"enum": [v.value for v in IdentifierKind]}, "email": ANY_OBJECT, "anonymous": ANY_OBJECT,
+}  # fmt: skip
 FILE_KEYS: dict[str, dict[str, Any]] = {
-    "version": {"enum": [1]}, "definitions": ANY_OBJECT, "taxonomy": ANY_OBJECT, "syncs": {"type": "array"},
+    "version": {"enum": [1]}, "identity": ANY_OBJECT, "definitions": ANY_OBJECT, "taxonomy": ANY_OBJECT,
+    "syncs": {"type": "array"},
 }  # fmt: skip
 
 
@@ -123,6 +140,8 @@ def schema() -> dict[str, Any]:
             },
         },
     } | {"properties": {"version": FILE_KEYS["version"], "definitions": several, "taxonomy": taxonomy_schema(),
+                        "identity": {**_closed({**IDENTITY_KEYS, "email": _closed(EMAIL_KEYS),
+                                                "anonymous": _closed(ANONYMOUS_KEYS)}), "required": ["primary"]},
                         "syncs": {"type": "array", "items": {"$ref": "#/definitions/sync"}}}}  # fmt: skip
 
 
@@ -153,6 +172,8 @@ class SyncReader:
         self._problems = problems
         self._seen = _Seen()
         self.syncs: dict[str, Sync] = {}
+        self._identity_at: Node | None = None
+        self._identity = Identity()
         self._taxonomy = TaxonomyReader(self._keys, self.bad)
 
     @property
@@ -166,7 +187,14 @@ class SyncReader:
             self._problems.append(ConfigError(message, hint=hint, where=node.where, code=code))
 
     def define(self, document: Node) -> None:
-        """Note a file's `definitions:`, which the syncs of every file may use. `read` does it for its own file."""
+        """Note a file's `definitions:` and `identity:`, which hold for every file. `read` does it for its own file."""
+        found = document.get("identity")
+        if found is not None and isinstance(found.value, dict) and found is not self._identity_at:
+            if self._identity_at is not None:
+                self.bad(f"the project's `identity` is declared already at {self._identity_at.where}", found, code="RV074",
+                         hint="a workspace knows people in one way: keep one of the two blocks")  # fmt: skip
+            else:
+                self._identity_at, self._identity = found, self._declared(found)
         listed = document.get("definitions")
         for key, node in listed.items() if listed is not None and isinstance(listed.value, dict) else ():
             known = self._seen.definitions.get(key.value)
@@ -193,12 +221,12 @@ class SyncReader:
             self.bad("`syncs:` must be a list", listed or document, code="RV013")
             return
         for node in listed.value:
-            self._identity(node)
+            self._names(node)
             sync = self._sync(node)
             if sync is not None:
                 self.syncs.setdefault(sync.name, sync)
 
-    def _identity(self, node: Node) -> None:
+    def _names(self, node: Node) -> None:
         """Names and uids belong to one sync each."""
         name, uid = self._inner(node, "name"), self._inner(node, "uid")
         if name in self._seen.names:
@@ -239,10 +267,73 @@ class SyncReader:
                 self.bad(f"syncs {first!r} and {name!r} both send {sync.event!r}; one sync sends an event",
                          node.get("event") or node, code="RV018")  # fmt: skip
 
+        self._identify()
+
+    def _declared(self, node: Node) -> Identity:
+        """The block `identity:`."""
+        right = self._keys(node, IDENTITY_KEYS, "`identity`")
+        if node.get("primary") is None:
+            self.bad("`identity` needs `primary`: the one identifier that every sync sends", node, code="RV013",
+                     hint=f"primary: one of {', '.join(kind.value for kind in IdentifierKind)}")  # fmt: skip
+        if "primary" not in right:
+            return Identity()
+        email = self._keys(right["email"], EMAIL_KEYS, "`email`") if "email" in right else {}
+        anonymous = self._keys(right["anonymous"], ANONYMOUS_KEYS, "`anonymous`") if "anonymous" in right else {}
+
+        def of(keys: Mapping[str, Node], name: str, default: Any) -> Any:  # noqa: ANN401 checked against the tables
+            return keys[name].value if name in keys else default
+
+        made = Identity(
+            declared=True, primary=IdentifierKind(right["primary"].value),
+            also_identifies=of(email, "also_identifies", default=True),
+            on_shared=OnShared(of(email, "on_shared", "quarantine")), newest_by=of(email, "newest_by", ""),
+            on_moved=OnMoved(of(email, "on_moved", "quarantine")), on_change=OnChange(of(email, "on_change", "quarantine")),
+            moment=of(anonymous, "moment", ""), on_anonymous=OnShared(of(anonymous, "on_conflict", "quarantine")),
+        )  # fmt: skip
+        if (made.on_shared is OnShared.NEWEST) != bool(made.newest_by):
+            place = email.get("newest_by") or email["on_shared"]
+            self.bad("`on_shared: newest` and `newest_by` belong together", place, code="RV077",
+                     hint="email: {on_shared: newest, newest_by: a column of the people's models}")  # fmt: skip
+        if made.on_moved is OnMoved.RELEASE and made.primary is IdentifierKind.EMAIL:
+            self.bad("`on_moved: release` takes an address from its old holder, who needs another identifier: it goes with "
+                     "`primary: id` or `cio_id`", email["on_moved"], code="RV077")  # fmt: skip
+        if "anonymous" in right and not made.moment and "moment" not in right["anonymous"].value:
+            self.bad("`anonymous` needs `moment`: when a visitor becomes known", right["anonymous"], code="RV013",
+                     hint=f"anonymous: {{moment: one of {', '.join(MOMENTS)}}}")  # fmt: skip
+        return made
+
+    def _identify(self) -> None:
+        """Every sync sends the one identifier that the project declares; person syncs agree in any case."""
+        identity, first = self._identity, None
+        knows = [sync.name for sync in self.syncs.values() if sync.is_person and sync.named("anonymous_id")]
+        for name, sync in self.syncs.items():
+            node = self._seen.nodes[name]
+            place = node.get("identify_by") or node.get("person") or node
+            if identity.declared and sync.identifier is not identity.primary:
+                assert self._identity_at is not None  # noqa: S101 declared there
+                self.bad(f"sync {name!r} names people by {sync.identifier}, and the project's identifier is "
+                         f"{identity.primary} ({self._identity_at.where})", place, code="RV075",
+                         hint=f"{{{identity.primary}: the column with it}}; or change `primary` for all syncs")  # fmt: skip
+            elif not identity.declared and sync.is_person:
+                first = first or sync
+                if sync.identifier is not first.identifier:
+                    self.bad(f"sync {name!r} names people by {sync.identifier}, and sync {first.name!r} by {first.identifier}: "
+                             "they would make two profiles of one person", place, code="RV076",
+                             hint="choose one, and declare it: identity: {primary: id}")  # fmt: skip
+            if sync.is_person and name in knows and not identity.moment:
+                self.bad(f"sync {name!r} sends anonymous_id, and nothing says when a visitor becomes known", place, code="RV079",
+                         hint=f"identity: {{primary: {sync.identifier}, anonymous: {{moment: checkout}}}}")  # fmt: skip
+            self.syncs[name] = _identified(sync, identity)
+        if identity.moment and not knows and any(sync.is_person for sync in self.syncs.values()):
+            assert self._identity_at is not None  # noqa: S101 declared there
+            self.bad("a moment is declared when visitors become known, and no person sync sends anonymous_id",
+                     self._identity_at.get("anonymous") or self._identity_at, code="RV078",
+                     hint="attributes: {anonymous_id: string}, in the sync of the people who become known")  # fmt: skip
+
     def _owner(self, sync: Sync, place: Node) -> None:
         """The person sync that an event sync waits for."""
         owner = self.syncs.get(sync.person_sync)
-        if owner is not None and owner.identifier is not sync.identifier:
+        if owner is not None and owner.identifier is not sync.identifier and not self._identity.declared:
             self.bad(f"sync {sync.name!r} names people by {sync.identifier}, and sync {owner.name!r} by "
                      f"{owner.identifier}: events would go to other people", place, code="RV017")  # fmt: skip
         if owner is not None and sync.enabled and not owner.enabled:
@@ -329,7 +420,8 @@ class SyncReader:
             name=name, uid=uid, type=SyncType(kind), model=model, relation=text("model"), identifier=identifier, key=key,
             fields=fields, event=event, person=column, person_sync=owner, anonymous=anonymous, occurred_at=occurred_at,
             zone=zone, when_missing=WhenMissing(text("when_missing", "ignore")),
-            no_person=NoPerson(text("no_person", "skip")), initial=Initial(initial), late=Late(text("late", "hold")),
+            no_person=NoPerson(text("no_person", "skip")), unknown_person=UnknownPerson(text("unknown_person", "hold")),
+            initial=Initial(initial), late=Late(text("late", "hold")),
             guards=guards, latency=latency, description=text("description"), owner=text("owner"), duplicates=duplicates,
             tags=tuple(str(tag.value) for tag in tags.value) if tags is not None else (),
             ignore=ignore, enabled=node.get("enabled") is None or bool(node.get("enabled").value),  # type: ignore[union-attr]  # just tested
@@ -338,8 +430,8 @@ class SyncReader:
 
     def _wrong_kind(self, node: Node, *, person: bool) -> None:
         """Keys that belong to the other type of sync."""
-        others = ("event", "person", "key", "occurred_at", "properties", "no_person", "late", "latency") if person else (
-            "identify_by", "attributes", "when_missing", "duplicates")  # fmt: skip
+        others = ("event", "person", "key", "occurred_at", "properties", "no_person", "unknown_person", "late",
+                  "latency") if person else ("identify_by", "attributes", "when_missing", "duplicates")  # fmt: skip
         for name in others:
             found = node.get(name)
             if found is not None:
@@ -643,6 +735,17 @@ class SyncReader:
             self.bad("a duration is like `30s`, `15 minutes` or `1 hour`", node, code="RV011")
             return 0
         return int(match[1]) * unit
+
+
+def _identified(sync: Sync, identity: Identity) -> Sync:
+    """The sync with the project's identity; its e-mail attribute is normalised unless it says otherwise."""
+    fields = sync.fields
+    if sync.is_person and identity.declared and identity.also_identifies:
+        fields = tuple(
+            replace(f, normalize="email") if f.name == "email" and f.type is FieldType.STRING and not f.normalize else f
+            for f in fields
+        )
+    return replace(sync, identity=identity, fields=fields)
 
 
 _CALLED = {"object": "a mapping", "array": "a list", "integer": "a whole number", "string": "a text", "boolean": "true or false"}

@@ -20,7 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "contracts yamlfile render ci",
         "taxonomy",
         "taxonomyfile",
-        "tables syncfile profiles values customerio sample",
+        "tables syncfile profiles values customerio sample identity",
         "dialects project delivery connect encode",
         "diffsql warehouse compiler",
         "seal",
@@ -38,7 +38,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 )
 SANDBOX = "sandbox"
 SQLALCHEMY = {
-    *("tables", "dialects", "diffsql", "warehouse", "seal", "state", "rates", "upkeep", "engine", "repair", "forget"),
+    *("tables", "identity", "dialects", "diffsql", "warehouse", "seal", "state", "rates", "upkeep", "engine", "repair", "forget"),
     *("duplicates",),
 }
 HTTP = {"customerio"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from revetl import upkeep
-from revetl.contracts import Initial, NoPerson
+from revetl.contracts import Initial, NoPerson, UnknownPerson
 from revetl.errors import ExitCode
 from tests.suites.world import SCHEMA, World, orders_sync, people_sync
 
@@ -127,7 +127,8 @@ def test_guests_are_skipped_held_or_sent_anonymously_as_the_sync_says(world: Wor
     assert (skipped.syncs[1].counts.skipped, skipped.exit_code, sent(world)) == (1, ExitCode.OK, 2)
 
     world.syncs[1] = orders_sync(no_person=NoPerson.HOLD)
-    assert world.run().syncs[1].counts.waiting == 1
+    held = world.run().syncs[1].counts
+    assert (held.nobody, held.waiting) == (1, 0), "nobody's event is no event of somebody who is missing"
 
     world.syncs[1] = orders_sync(no_person=NoPerson.ANONYMOUS, anonymous="order_id")
     assert world.run().exit_code == ExitCode.OK
@@ -155,3 +156,28 @@ def test_state_loss_of_the_ledger_does_not_double_events_because_ids_come_from_t
 
     assert result.syncs[1].acknowledged == 2
     assert sent(world) == 2
+
+
+def test_an_event_of_somebody_unknown_waits_and_makes_no_profile(world: World) -> None:
+    world.order("o3", "stranger", 1, 5)
+
+    result = world.run(backfill=True)
+
+    assert (result.syncs[1].counts.waiting, result.syncs[1].counts.shadows) == (1, 0)
+    assert (sent(world), world.held()["people"], world.person("stranger")) == (2, 2, None)
+
+
+def test_an_event_may_make_its_person_and_the_plan_says_what_that_costs(world: World) -> None:
+    world.syncs[1] = orders_sync(unknown_person=UnknownPerson.CREATE)
+    world.order("o3", "stranger", 1, 5)
+    world.order("o4", "stranger", 2, 5)
+
+    [_, planned] = world.diff(backfill=True).syncs
+    assert (planned.counts.shadows, planned.counts.shadow_people, planned.counts.sendable) == (2, 1, 4)
+    assert world.run(backfill=True).exit_code == ExitCode.OK
+    assert (sent(world), world.held()["people"], world.person("stranger")) == (4, 3, {})
+
+    world.sql("INSERT INTO people VALUES ('stranger', 's@example.com', 'free', 0)")
+    assert world.run().exit_code == ExitCode.OK
+    assert world.person("stranger") == {"email": "s@example.com", "plan": "free", "spent": "0"}
+    assert world.run().requests == 0

@@ -35,6 +35,7 @@ from revetl.syncfile import (
     FILE_KEYS,
     GUARD_KEYS,
     IDENTIFY_KEYS,
+    IDENTITY_KEYS,
     LATENCY_KEYS,
     PERSON_KEYS,
     SYNC_KEYS,
@@ -236,6 +237,8 @@ def test_a_definition_that_is_wrong_is_wrong_once(tmp_path: Path) -> None:
 
 FULL = """\
 version: 1
+identity:
+  primary: id
 definitions:
   money: {type: number, minimum: 0}
 taxonomy:
@@ -282,7 +285,8 @@ syncs:
 """
 VALIDATOR = Draft7Validator(schema())
 PLACES: tuple[tuple[tuple[str | int, ...], dict[str, Any]], ...] = (
-    ((), FILE_KEYS), (("taxonomy",), TAXONOMY_KEYS), (("taxonomy", "events", "Order Completed"), EVENT_TERM_KEYS),
+    ((), FILE_KEYS), (("identity",), IDENTITY_KEYS), (("taxonomy",), TAXONOMY_KEYS),
+    (("taxonomy", "events", "Order Completed"), EVENT_TERM_KEYS),
     (("taxonomy", "properties", "value"), TERM_KEYS),
     (("definitions", "money"), FIELD_KEYS), (("syncs", 0), SYNC_KEYS), (("syncs", 1), SYNC_KEYS),
     (("syncs", 0, "identify_by"), IDENTIFY_KEYS), (("syncs", 0, "attributes", "email"), FIELD_KEYS),

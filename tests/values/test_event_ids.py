@@ -75,7 +75,7 @@ def test_keys_that_a_warehouse_gives_have_the_golden_ids(world: World, engine: s
     try:
         for uid in STREAMS:
             model = f"SELECT fact, variant FROM facts WHERE uid = {_text(uid)} ORDER BY n"
-            keys = [key for page in warehouse.pages(model_keys(shape, model), PAGE) for (key,) in page]
+            keys = [key for page in warehouse.pages(model_keys(warehouse.dialect, shape, model), PAGE) for (key,) in page]
             variants = [variant for uid_, _, variant in FACTS if uid_ == uid]
             found += EventIds(uid).ids(keys, variants)
     finally:
