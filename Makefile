@@ -46,6 +46,7 @@ bench: setup ## rows per CPU second, requests, statements, memory; then the pric
 	$(PY) -m benchmarks.safety
 
 reliability: setup ## all tests, the long ones too, and from their figures docs/reliability.md
+	scripts/platforms.sh
 	rm -f target/bars.jsonl && mkdir -p target
 	$(PY) -m pytest -n $(JOBS) -m "not soak" --bars target/bars.jsonl
 	$(PY) -m pytest -m soak --bars target/bars.jsonl

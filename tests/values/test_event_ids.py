@@ -56,6 +56,23 @@ def test_every_python_of_this_machine_makes_the_same_ids(version: str, bar: Bar)
         of=f"{NUMBER:,} ids, Python {real}, {place}")  # fmt: skip
 
 
+@pytest.mark.parametrize("machine", ["aarch64", "s390x"])
+def test_other_processors_make_the_same_ids(machine: str, bar: Bar) -> None:
+    """One of them is big-endian. `scripts/platforms.sh` fetches their Pythons."""
+    qemu, root = shutil.which(f"qemu-{machine}-static"), ROOT / "target/platforms" / machine
+    if qemu is None or not (root / "usr/bin/python3").exists():
+        pytest.skip(f"no Python of {machine} on this machine: scripts/platforms.sh")
+    found = subprocess.run(
+        [qemu, "-L", str(root), str(root / "usr/bin/python3"), "-S", "-B", "-m", event_ids.__name__], cwd=ROOT,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    made, real, place = found.stdout.split()
+    assert made == golden()
+    assert place == f"linux-{machine}"
+    bar(28, f"golden event ids that differ on {machine}", found=0, goal="0 of 100,000",
+        of=f"{NUMBER:,} ids, Python {real}, {place}")  # fmt: skip
+
+
 def _pyenv(version: str) -> str:
     """The exact version that pyenv has installed, if pyenv is what gives this Python."""
     folder = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
