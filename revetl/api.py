@@ -11,6 +11,7 @@ engine and the HTTP client are imported by the functions that use them, so that 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -331,7 +332,7 @@ def run(  # noqa: PLR0913 the command's options
         project: from `load`.
         select: selectors of syncs; all of them unless given.
         exclude: selectors of syncs to leave out.
-        options: what was asked and confirmed.
+        options: what was asked, confirmed and expected.
         observer: is told what happens.
         stopping: is given a function that ends the run cleanly, for a signal's handler.
         on_kill: is given what must be done if the process ends at once.
@@ -339,6 +340,7 @@ def run(  # noqa: PLR0913 the command's options
 
     Raises:
         ConfigError: nothing was started.
+        GuardTripped: what would be sent is not what `options.expect` names.
         WarehouseError: a model that is a view or a table could not be built; nothing was sent.
     """
     from revetl import ci
@@ -350,15 +352,29 @@ def run(  # noqa: PLR0913 the command's options
     compiled = compile_project(project, environ=environ)
     names = select_syncs(compiled, tuple(select), tuple(exclude))
     settings = delivery_settings(project)
+    asked = options or RunOptions()
     with _warehouse(project, "run", read_only=False) as warehouse:
         _build(project, compiled, names, warehouse, watcher)
-        return _engine(project, compiled, warehouse, watcher).run(
-            [_sync(compiled, name) for name in names], options or RunOptions(),
+        engine = _engine(project, compiled, warehouse, watcher)
+        syncs = [_sync(compiled, name) for name in names]
+        if asked.expect:
+            engine.expect(syncs, asked, settings=settings)
+        return engine.run(
+            syncs, asked,
             connect=lambda: _connect(project, settings, watcher, environ, on_kill), settings=settings,
             rng=random.Random(os.urandom(16)),  # noqa: S311 jitter and run ids, no secrets
             owner=f"{socket.gethostname()}/{os.getpid()}/{int(time.time())}", stopping=stopping,
             identify_timestamp=bool(project.destination.settings.get("identify_timestamp", False)),
+            key_print=_key_print(project),
         )  # fmt: skip
+
+
+def _key_print(project: Project) -> str:
+    """A digest by which a key is told from the one before; of a sandbox of this machine there is none."""
+    d = project.destination
+    if d.site_id is None or d.api_key is None:
+        return ""
+    return hashlib.sha256(f"{d.site_id.reveal()}:{d.api_key.reveal()}".encode()).hexdigest()[:12]
 
 
 def _build(
@@ -411,7 +427,7 @@ def run_options(asked: Mapping[str, Any]) -> RunOptions:
 
     return RunOptions(
         full_refresh=bool(asked.get("full_refresh")), retry_refused=bool(asked.get("retry_refused")),
-        backfill=bool(asked.get("backfill")), fail_fast=bool(asked.get("fail_fast")),
+        backfill=bool(asked.get("backfill")), fail_fast=bool(asked.get("fail_fast")), expect=asked.get("expect") or "",
         confirmed=Confirmations(
             deletes=asked.get("confirm_deletes"), changes=asked.get("confirm_changes"),
             first_run=asked.get("confirm_first_run"), growth=asked.get("confirm_growth"), empty=bool(asked.get("allow_empty")),
@@ -433,7 +449,7 @@ def retry(project: Project, **surroundings: Any) -> RunResult:  # noqa: ANN401 t
     if not last.names:
         raise ConfigError("the last run left nothing to do", hint="revetl run")
     select = [f"sync:{name}" for name in last.names]
-    return run(project, select=select, options=run_options(last.args), **surroundings)
+    return run(project, select=select, options=run_options({**last.args, "expect": None}), **surroundings)
 
 
 # --- artifacts -----------------------------------------------------------------------------------------------------

@@ -527,6 +527,7 @@ def _found(result: DiffResult, what: str) -> bool:
 @_confirmations
 @_output("text", "json", "markdown")
 @click.option("--dry-run", is_flag=True, help="The same as `revetl diff`.")
+@click.option("--expect", metavar="PLAN", help="Send only if the plan is still the one that a diff showed under this number.")
 @click.option(
     "--yes", "-y", is_flag=True, help="Answer yes (needed with --full-refresh where there is no terminal)."
 )
@@ -683,9 +684,9 @@ def status(
         project = one.load()
         found = api.status(project, select=select, exclude=exclude)
         if output == "json":
-            emit(report.json_line(report.status_json(found.streams, found.runs, api.heading(project))))
+            emit(report.json_line(report.status_json(found.streams, found.runs, api.heading(project), found.workspace)))
         else:
-            emit(report.status_text(found.streams, found.runs, one.out))
+            emit(report.status_text(found.streams, found.runs, one.out, found.workspace))
         if limit is not None:
             old = [s.name for s in found.streams if not 0 <= s.success_age_s <= limit]
             if old:

@@ -168,6 +168,7 @@ class Options:
         retry_refused: try refused rows now, not once a day.
         backfill: send events that can no longer trigger campaigns.
         baseline: this first run only records what the model says.
+        fingerprint: hash the rows to send in the summary, so that two plans can be compared.
         now_s: the warehouse's clock when the run began, Unix seconds.
     """
 
@@ -175,6 +176,7 @@ class Options:
     retry_refused: bool = False
     backfill: bool = False
     baseline: bool = False
+    fingerprint: bool = False
     now_s: int
 
 
@@ -524,12 +526,13 @@ def event_changes(  # noqa: C901, PLR0913 each is one part of the question
     return _numbered(level2, payload, ("_occurred_at",), dialect)
 
 
-def summary(shape: Shape, plan: Any, options: Options) -> sa.Select[Any]:  # noqa: ANN401 a table or subquery
+def summary(dialect: Dialect, shape: Shape, plan: Any, options: Options) -> sa.Select[Any]:  # noqa: ANN401 a table or subquery
     """One row for each `_op`, to be read by `plan.read_counts`.
 
     Rows of the model, keys, the most rows of one key, the first and last number; then for people how many updates
     are fresh and how often each field changed, for events the oldest time and how many can no longer trigger
-    campaigns, and how many people they would make where they may; then the widest value of each decimal.
+    campaigns, and how many people they would make where they may; then the widest value of each decimal; with a
+    fingerprint, the sum of the hashes of the rows to send.
     """
     c = plan.c
     columns: list[Any] = [c._op, sa.func.sum(c._n), sa.func.count(), sa.func.max(c._n), sa.func.min(c._seq),
@@ -549,6 +552,10 @@ def summary(shape: Shape, plan: Any, options: Options) -> sa.Select[Any]:  # noq
     for field, canonical in zip(shape.sync.fields, shape.canonical, strict=True):
         if canonical.family == "decimal":
             columns.append(sa.func.max(sa.func.abs(c[field_column(field.name)])))
+    if options.fingerprint:
+        hashed = dialect.row_hash([column for column in c if column.name not in {"_seq", "_n"}])
+        total = sa.func.sum(sa.case((c._seq.is_not(None), hashed)))
+        columns.append(sa.cast(sa.func.coalesce(total, 0), sa.Text))
     return sa.select(*columns).group_by(c._op)
 
 

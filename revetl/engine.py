@@ -11,6 +11,8 @@ stop the others, except with `fail_fast`; what depends on it is skipped.
 from __future__ import annotations
 
 import gc
+import hashlib
+import json
 import random
 import time
 import uuid
@@ -110,6 +112,7 @@ class RunOptions:
         backfill: send events that can no longer trigger campaigns.
         fail_fast: stop at the first sync that fails.
         baseline: send nothing; record what the models say as acknowledged (`revetl state baseline`).
+        expect: the fingerprint of the diff that was approved.
         confirmed: exact numbers.
     """
 
@@ -118,6 +121,7 @@ class RunOptions:
     backfill: bool = False
     fail_fast: bool = False
     baseline: bool = False
+    expect: str = ""
     confirmed: Confirmations = Confirmations()
 
 
@@ -153,6 +157,7 @@ class SyncDiff:
         baseline: the first run records the rows as already sent.
         requests: a lower bound.
         seconds: that the declared rates need at least.
+        fingerprint: of the SQL, the contract, the state and the rows to send.
     """
 
     sync: Sync
@@ -163,6 +168,7 @@ class SyncDiff:
     requests: int = 0
     seconds: float = 0.0
     samples: tuple[Sample, ...] = ()
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +177,12 @@ class DiffResult:
 
     syncs: tuple[SyncDiff, ...]
     seconds: float = 0.0
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that differ where anything else would be sent; empty where a sync could not be compared."""
+        found = [diff.fingerprint for diff in self.syncs]
+        return hashlib.sha256("".join(found).encode()).hexdigest()[:12] if found and all(found) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,8 +368,12 @@ class Engine:
         shape = stream.fitted(shape)
         known, _ = stream.known(shape)
         first_run = not stream.control.initialised
-        asked = self._options(options, baseline=options.baseline or (first_run and sync.initial is Initial.BASELINE))
-        plan = self._changes(compiled, shape, stream, known, asked, planned_people=True).cte("plan")
+        only_record = options.baseline or (first_run and sync.initial is Initial.BASELINE)
+        asked = replace(self._options(options, baseline=only_record), fingerprint=True)
+        try:
+            plan = self._changes(compiled, shape, stream, known, asked, planned_people=True).cte("plan")
+        except ContractBroken as error:  # of the people's model, which events are compared with
+            return SyncDiff(sync=sync, counts=Counts(), problems=(error,))
         counts = self._counts(compiled, shape, plan, asked, stream.state_rows)
         problems = self._problems(compiled, shape, counts, options, stream, first_run=first_run)
         try:
@@ -370,7 +386,7 @@ class Engine:
         found = self._samples(shape, plan, stream, known, show) if show else ()
         return SyncDiff(
             sync=sync, counts=counts, problems=tuple(problems), first_run=first_run, baseline=asked.baseline,
-            requests=requests, seconds=seconds, samples=found,
+            requests=requests, seconds=seconds, samples=found, fingerprint=_fingerprint(compiled, stream, counts, asked),
         )  # fmt: skip
 
     def _samples(self, shape: Shape, plan: Any, stream: Stream, known: Known, show: int) -> tuple[Sample, ...]:  # noqa: ANN401
@@ -475,8 +491,8 @@ class Engine:
 
     def _counts(self, compiled: CompiledSync, shape: Shape, plan: Any, asked: Options, state_rows: int) -> Counts:  # noqa: ANN401
         with self._located(compiled):
-            rows = self.warehouse.fetch(summary(shape, plan, asked))
-        return read_counts(shape, rows, max(0, state_rows))
+            rows = self.warehouse.fetch(summary(self.warehouse.dialect, shape, plan, asked))
+        return read_counts(shape, rows, max(0, state_rows), fingerprint=asked.fingerprint)
 
     def _problems(  # noqa: PLR0913 all that a guard may look at
         self, compiled: CompiledSync, shape: Shape, counts: Counts, options: RunOptions, stream: Stream, *, first_run: bool
@@ -520,6 +536,21 @@ class Engine:
 
     # --- run -------------------------------------------------------------------------------------------------
 
+    def expect(self, syncs: Sequence[CompiledSync], options: RunOptions, *, settings: DeliverySettings) -> None:
+        """Compare what a run would do now with the diff that was approved.
+
+        Raises:
+            GuardTripped: it is not the same.
+        """
+        found = self.diff(syncs, options, settings=settings).fingerprint
+        if found != options.expect:
+            raise GuardTripped(
+                f"the approved plan is {options.expect}, and what would be sent now is {found or 'not known'}: rows, a model, "
+                "a contract or the state have changed since; nothing was sent",
+                hint="look at it again and approve that: revetl diff",
+                code="RV217",
+            )
+
     def run(  # noqa: PLR0913 the run's surroundings, each injected
         self,
         syncs: Sequence[CompiledSync],
@@ -531,6 +562,7 @@ class Engine:
         owner: str,
         stopping: Callable[[Callable[[RevetlError], None]], None] = lambda _: None,
         identify_timestamp: bool = False,
+        key_print: str = "",
     ) -> RunResult:
         """Plan and deliver. Never raises for what a run can meet: it is in the result.
 
@@ -539,9 +571,10 @@ class Engine:
             connect: makes the destination when the first row has to be sent.
             owner: who this run is, shown to runs that find the lease taken.
             stopping: is given a function that ends the run cleanly (for signals).
+            key_print: a digest of the credentials, by which `revetl status` tells how old they are.
         """
         work = _Run(self, options, connect=connect, settings=settings, rng=rng, owner=owner,
-                    identify_timestamp=identify_timestamp)  # fmt: skip
+                    identify_timestamp=identify_timestamp, key_print=key_print)  # fmt: skip
         stopping(work.stop)
         return work.run(syncs)
 
@@ -551,7 +584,7 @@ class _Run:
 
     def __init__(  # noqa: PLR0913 the run's surroundings
         self, engine: Engine, options: RunOptions, *, connect: Callable[[], Destination], settings: DeliverySettings,
-        rng: random.Random, owner: str, identify_timestamp: bool,
+        rng: random.Random, owner: str, identify_timestamp: bool, key_print: str,
     ) -> None:  # fmt: skip
         self.engine = engine
         self.warehouse = engine.warehouse
@@ -563,6 +596,7 @@ class _Run:
         self.owner = owner
         self.connect = connect
         self.identify_timestamp = identify_timestamp
+        self.key_print = key_print
         self.run_id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
         self.destination: Destination | None = None
         self.delivery: Delivery | None = None
@@ -827,6 +861,8 @@ class _Run:
                 )
             if not pinned:
                 self.workspace.pin(found)
+            if self.key_print:
+                self.workspace.note_key(self.key_print)
             self.delivery = Delivery(
                 self.destination, self.settings, clock=self.clock, rng=self.rng, may_send=self._may_send
             )
@@ -1099,6 +1135,13 @@ class _Run:
                 self.warehouse.execute(sa.insert(log).values(rows))
         except RevetlError as problem:
             self.observer.note(f"the run could not be logged in the warehouse: {problem.message}")
+
+
+def _fingerprint(compiled: CompiledSync, stream: Stream, counts: Counts, asked: Options) -> str:
+    sync = compiled.sync
+    facts = [sync.uid, sync.contract_digest(), compiled.sql, stream.control.folded_fence, asked.baseline, counts.sendable,
+             str(counts.rows_hash)]  # fmt: skip
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _log_row(run_id: str, result: SyncResult, now: int) -> dict[str, Any]:

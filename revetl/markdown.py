@@ -93,7 +93,7 @@ def diff_markdown(result: DiffResult, heading: Heading, *, limit: int = MARKDOWN
     )
     if stopped:
         title += f", {stopped} would be stopped"
-    foot = _foot(heading)
+    foot = _foot(heading, result.fingerprint)
     marker = _marker("diff", heading)
     if not changing:
         unchanged = plural(sum(d.counts.unchanged for d in result.syncs), "row")
@@ -177,10 +177,11 @@ def _html(name: str) -> str:
     return _entities(_apart(name))
 
 
-def _foot(heading: Heading) -> str:
+def _foot(heading: Heading, plan: str = "") -> str:
     version = f" · revetl {escaped(heading.version)}" if heading.version else ""
     where = f"project {escaped(heading.project)} · target {escaped(heading.target)}"
-    return f"<sub>{where}{version} · values hidden</sub>"
+    number = f" · plan {plan}" if plan else ""
+    return f"<sub>{where}{version}{number} · values hidden</sub>"
 
 
 def run_markdown(result: RunResult, heading: Heading, *, limit: int = MARKDOWN_BYTES) -> str:

@@ -45,6 +45,7 @@ class Counts:
         shadows, shadow_people: events to be sent of people whom Customer.io does not have, and how many people they make.
         untriggering: events to be sent that can no longer trigger a campaign (older than 72 hours).
         bad_keys, duplicate_keys: rows and keys that break the contract.
+        rows_hash: over the rows to send, in any order; 0 unless it was asked for.
     """
 
     model_rows: int = 0
@@ -76,6 +77,7 @@ class Counts:
     untriggering: int = 0
     bad_keys: int = 0
     duplicate_keys: int = 0
+    rows_hash: int = 0
 
     @property
     def planned(self) -> int:
@@ -93,8 +95,14 @@ class Counts:
         return self.late + self.future + self.held + self.nobody
 
 
-def read_counts(shape: Shape, rows: Sequence[tuple[Any, ...]], state_rows: int) -> Counts:  # noqa: C901 one row kind a line
+def read_counts(  # noqa: C901 one row kind a line
+    shape: Shape, rows: Sequence[tuple[Any, ...]], state_rows: int, *, fingerprint: bool = False
+) -> Counts:
     """Counts from the rows of `diffsql.summary`."""
+    rows_hash = 0
+    if fingerprint:
+        rows_hash = sum(int(row[-1]) for row in rows)
+        rows = [tuple(row[:-1]) for row in rows]
     n = dict.fromkeys(
         ("create", "update", "redrive", "event", "shadow", "delete", "suppress", "same", "gone", "drift", "skipped",
          "nobody", "waiting", "late", "future", "held", "held_before", "refused", "refused_update", "bad_key", "stray",
@@ -180,6 +188,7 @@ def read_counts(shape: Shape, rows: Sequence[tuple[Any, ...]], state_rows: int) 
         untriggering=untriggering,
         bad_keys=n["bad_key"],
         duplicate_keys=duplicates,
+        rows_hash=rows_hash,
     )
 
 

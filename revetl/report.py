@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 JSON_VERSION = 1  # of the JSON results; within it keys are only added
 TOP_FIELDS = 12  # attributes shown for each sync in the terminal; the JSON has all of them
 VALUE_WIDTH = 40
+OLD_PLAN_S = 86_400
+OLD_KEY_S = 365 * 86_400
 _COLORS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 # control characters that JSON lets through, what changes the direction of writing, and what has no width; and `##[`, which
 # CI systems read as a command
@@ -419,7 +421,9 @@ def _diff_end(result: DiffResult, style: Style, heading: Heading) -> str:
     if not total["to_send"]:
         return text + f"send nothing ({changes}); nothing was sent or written by this diff."
     return text + (f"send {plural(total['to_send'], 'row')} ({changes}) in {plural(total['requests'], 'request')} or "
-                   f"more, at least {duration(seconds)}; nothing was sent or written by this diff.")  # fmt: skip
+                   f"more, at least {duration(seconds)}; nothing was sent or written by this diff."
+                   + (f"\nOnly this, or nothing: revetl run --expect {result.fingerprint}" if result.fingerprint else "")
+                   )  # fmt: skip
 
 
 def error_json(error: RevetlError) -> dict[str, Any]:
@@ -446,6 +450,7 @@ def diff_json(result: DiffResult, heading: Heading) -> dict[str, Any]:
         "command": "diff",
         **_where_json(heading),
         "seconds": round(result.seconds, 3),
+        "plan": result.fingerprint or None,
         "syncs": [
             {
                 "name": d.sync.name,
@@ -655,7 +660,9 @@ def open_advice(stream: StreamHealth, style: Style) -> list[str]:
     return out
 
 
-def status_text(streams: Sequence[StreamHealth], runs: Sequence[RunRow], style: Style) -> str:
+def status_text(
+    streams: Sequence[StreamHealth], runs: Sequence[RunRow], style: Style, workspace: StreamHealth | None = None
+) -> str:
     """The health of each sync and the last runs."""
     rows = [
         (s.name, s.last_status or "-", _age(s.last_age_s), _age(s.success_age_s), f"{s.rows:,}",
@@ -670,6 +677,9 @@ def status_text(streams: Sequence[StreamHealth], runs: Sequence[RunRow], style: 
             details.insert(0, style.paint(f"  damaged: {stream.damaged}", "red"))
         if stream.busy:
             details.insert(0, f"  a run is at work: {stream.owner}")
+        elif stream.plan_age_s > OLD_PLAN_S:
+            details.append(f"  a plan that nobody settled holds values of rows for {duration(stream.plan_age_s)}")
+            details.append(f"    {style.arrow} {style.paint(f'revetl run --select {stream.name}', 'bold')}")
         if details:
             out += ["", style.paint(stream.name, "bold"), *details]
     if runs:
@@ -683,6 +693,9 @@ def status_text(streams: Sequence[StreamHealth], runs: Sequence[RunRow], style: 
         ]
     else:
         out += ["", "nothing was run on this target yet"]
+    if workspace is not None and workspace.key_age_s >= 0:
+        out += ["", f"the API key is in use for {duration(workspace.key_age_s)}" + (
+            ": make a new one in Customer.io, and remove this one a day later" if workspace.key_age_s > OLD_KEY_S else "")]
     return "\n".join(out)
 
 
@@ -698,16 +711,20 @@ def health_json(stream: StreamHealth) -> dict[str, Any]:
         "lease": {"owner": stream.owner, "seconds_left": max(0.0, stream.lease_left_s)} if stream.owner else None,
         "drain_seconds_left": stream.drain_left_s, "unfinished": stream.unfinished,
         "last_success_age": stream.success_age_s if stream.success_age_s >= 0 else None,
+        "plan_age": stream.plan_age_s if stream.plan_age_s >= 0 else None,
         "last_status": stream.last_status or None, "last_age": stream.last_age_s if stream.last_age_s >= 0 else None,
         "workspace_id": stream.workspace_id or None, "key_kind": stream.key_kind or None,
         "open": [{"outcome": g.outcome, "reason": g.reason, "field": g.field, "rows": g.rows} for g in stream.open],
     }  # fmt: skip
 
 
-def status_json(streams: Sequence[StreamHealth], runs: Sequence[RunRow], heading: Heading) -> dict[str, Any]:
+def status_json(
+    streams: Sequence[StreamHealth], runs: Sequence[RunRow], heading: Heading, workspace: StreamHealth | None = None
+) -> dict[str, Any]:
     """Status for programs."""
     return {
         "schema_version": JSON_VERSION, "command": "status", **_where_json(heading),
+        "key_age": workspace.key_age_s if workspace is not None and workspace.key_age_s >= 0 else None,
         "syncs": [health_json(stream) for stream in streams],
         "runs": [
             {"run_id": r.run_id, "command": r.command, "started_at": _utc(r.started_at), "seconds": round(r.seconds, 3),

@@ -90,6 +90,8 @@ class Control:
     state_seal: str | None = None
     open_seal: str | None = None
     verified_at: int = 0
+    key_print: str | None = None
+    key_since: int = 0
 
     def known_contracts(self) -> dict[int, dict[str, str]]:
         """Number → field → digest, for every contract under which rows were ever kept."""
@@ -279,7 +281,8 @@ class Stream:
             )
         *values, self.state_rows, self.open_rows, ack_rows, logged = rows[0]
         self._empty = self.state_rows == 0
-        nullable = {"owner", "key_kind", "contracts", "workspace_id", "state_seal", "open_seal", "plan_rows", "ack_rows"}
+        nullable = {"owner", "key_kind", "contracts", "workspace_id", "state_seal", "open_seal", "plan_rows", "ack_rows",
+                    "key_print"}  # fmt: skip
         facts: dict[str, Any] = {
             column.name: value if column.name in nullable or value is not None else 0
             for column, value in zip(columns, values, strict=True)
@@ -585,6 +588,12 @@ class Stream:
                 "another run has just bound this state schema to another workspace",
                 hint="use one state_schema for each workspace",
             )
+
+    def note_key(self, key_print: str) -> None:
+        """Remember since when a key is in use; no statement where it is the one of the last run."""
+        if key_print != self.control.key_print:
+            values = {"key_print": key_print, "key_since": self.dialect.now_ms()}
+            self.warehouse.execute(sa.update(self.tables.ctl).values(**values))
 
     def next_plan_time(self, lease: Lease) -> int:
         """Unix seconds above every earlier run's, for identify's `timestamp` (decision 2)."""

@@ -23,7 +23,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 TOMBS = "tomb__all"
 IDENTITY_LOG = "identity_log"
 RATES = "rates"
@@ -83,6 +83,8 @@ class StreamTables:
                 # since schema 2
                 ("plan_rows", sa.BigInteger), ("ack_rows", sa.BigInteger), ("state_seal", sa.Text),
                 ("open_seal", sa.Text), ("verified_at", sa.BigInteger),
+                # since schema 3, of the workspace: which key it was last written with (a digest), and since when
+                ("key_print", sa.Text), ("key_since", sa.BigInteger),
             ),
         )
 

@@ -46,6 +46,8 @@ class StreamHealth:
         success_age_s: since the last run that ended without an error.
         last_status: of the last logged run of this sync.
         last_age_s: since then.
+        plan_age_s: of a plan that no run has settled; it holds the values of rows.
+        key_age_s: of the workspace: since its credentials were first used.
     """
 
     name: str
@@ -65,6 +67,8 @@ class StreamHealth:
     open: tuple[OpenGroup, ...] = ()
     last_status: str = ""
     last_age_s: float = -1.0
+    plan_age_s: float = -1.0
+    key_age_s: float = -1.0
 
     @property
     def busy(self) -> bool:
@@ -122,12 +126,14 @@ def _health(  # noqa: PLR0913 one question
     tables = StreamTables(schema=schema, uid=uid)
     if tables.ctl.name not in catalog:
         return StreamHealth(name=name, uid=uid, damaged=Stream(warehouse, tables, catalog).absent())
-    found = warehouse.fetch(sa.select(tables.ctl))
+    have = [column for column in tables.ctl.columns if column.name in catalog[tables.ctl.name]]
+    found = warehouse.fetch(sa.select(*have))
     if len(found) != 1:
         return StreamHealth(
             name=name, uid=uid, exists=True, damaged=f"{tables.ctl.name} holds {len(found)} rows"
         )
-    control: dict[str, Any] = dict(zip((column.name for column in tables.ctl.columns), found[0], strict=True))
+    control: dict[str, Any] = dict.fromkeys(column.name for column in tables.ctl.columns)
+    control |= dict(zip((column.name for column in have), found[0], strict=True))
     gone = [
         t.name for t in (tables.state, tables.open, tables.ack) if t.name not in catalog and uid != WORKSPACE
     ]
@@ -137,7 +143,8 @@ def _health(  # noqa: PLR0913 one question
     damaged = f"missing: {', '.join(gone)}" if gone else ""
     if not damaged and uid != WORKSPACE and rows != (control["state_rows"] or 0):
         damaged = f"{rows:,} rows where the last run left {control['state_rows'] or 0:,}"
-    success = control["last_success_at"] or 0
+    success, keyed = control["last_success_at"] or 0, control["key_since"] or 0
+    planned = control["intent_at"] or 0 if any(table.startswith(f"plan__{uid}__") for table in catalog) else 0
     return StreamHealth(
         name=name, uid=uid, exists=True, initialised=bool(control["initialised"]), rows=rows, damaged=damaged,
         fence=int(control["fence"] or 0), owner=control["owner"] or "",
@@ -148,6 +155,7 @@ def _health(  # noqa: PLR0913 one question
         key_kind=control["key_kind"] or "", workspace_id=control["workspace_id"] or "",
         open=_open_groups(warehouse, tables) if tables.open.name in catalog else (),
         last_status=last[0] if last else "", last_age_s=(now - last[1]) / 1000 if last else -1.0,
+        plan_age_s=(now - planned) / 1000 if planned else -1.0, key_age_s=(now - keyed) / 1000 if keyed else -1.0,
     )  # fmt: skip
 
 

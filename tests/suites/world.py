@@ -184,6 +184,7 @@ class World:
         destination: Callable[[], Any] | None = None,
         clock: Clock | None = None,
         seed: int = 7,
+        key_print: str = "",
         **options: Any,
     ) -> RunResult:
         """One whole run, as `revetl run` makes it."""
@@ -192,6 +193,7 @@ class World:
             result = self.engine(warehouse, clock).run(
                 self.compiled(names), RunOptions(**options), settings=settings, rng=random.Random(seed),
                 connect=destination or (lambda: SandboxDestination(self.box)), owner=f"test-{os.getpid()}-{seed}",
+                key_print=key_print,
             )  # fmt: skip
             self.statements = warehouse.statements
             return result
