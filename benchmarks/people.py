@@ -115,7 +115,7 @@ def run(place: str, port: int) -> dict[str, float]:
     warehouse.fetch(sa.text("SELECT 1"))  # the connection is open, as it is for the bare join
     began, wall = cpu(), time.perf_counter()
     compiled = CompiledSync(sync=sync(), sql="SELECT * FROM people")
-    engine = Engine(warehouse, schema="revetl_bench", people={"people": compiled}, clock=RealClock(), observer=Silent())
+    engine = Engine(warehouse, schema="revetl_bench", syncs=[compiled], clock=RealClock(), observer=Silent())
     settings = DeliverySettings(
         requests_per_second=1e6, operations_per_second=1e9, max_batch_operations=1500, concurrency=4
     )

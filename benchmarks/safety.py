@@ -86,8 +86,7 @@ def engine_over(warehouse: Any) -> Any:
     from revetl.delivery import RealClock
     from revetl.engine import Engine
 
-    people = {one.sync.name: one for one in syncs() if one.sync.is_person}
-    return Engine(warehouse, schema=SCHEMA, people=people, clock=RealClock(), observer=Silent())
+    return Engine(warehouse, schema=SCHEMA, syncs=syncs(), clock=RealClock(), observer=Silent())
 
 
 def safe(warehouse: Any, port: int, rate: float, *, baseline: bool = False) -> dict[str, float]:

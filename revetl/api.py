@@ -249,13 +249,10 @@ def _engine(project: Project, compiled: Compiled, warehouse: Warehouse, observer
     from revetl.delivery import RealClock
     from revetl.engine import Engine
 
-    people = {name: _sync(compiled, name) for name in compiled.order if compiled.syncs[name].is_person}
-    events = [compiled.syncs[name] for name in compiled.order if not compiled.syncs[name].is_person]
     return Engine(
         warehouse,
         schema=project.state_schema,
-        people=people,
-        followers={name: [(e.name, e.uid) for e in events if e.person_sync == name] for name in people},
+        syncs=[_sync(compiled, name) for name in compiled.order],
         clock=RealClock(),
         observer=observer,
         version=__version__,

@@ -731,7 +731,7 @@ def state_reset(context: click.Context, select: tuple[str, ...], exclude: tuple[
         project = one.load()
         with api.hands_on(project, select=select, exclude=exclude) as work:
             for sync, stream in work.known():
-                emit(report.reset_text(stream, is_person=sync.is_person, style=one.out))
+                emit(report.reset_text(stream, sync.type, style=one.out))
             _confirm(one, f"forget this on target {project.target.name}?", yes=yes)
             for name in work.reset():
                 one.log.say("info", f"{name}: forgotten")

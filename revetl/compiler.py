@@ -108,14 +108,14 @@ def compile_project(project: Project, *, environ: Mapping[str, str] | None = Non
     if problems:
         places = [(p.where or Where(file=""), p) for p in problems]
         raise ProjectErrors([p for where, p in sorted(places, key=lambda x: (x[0].file, x[0].line, x[0].column))])
-    order = tuple(s.name for person in (True, False) for s in project.syncs.values() if s.enabled and s.is_person is person)
+    order = tuple(s.name for s in sorted(project.syncs.values(), key=lambda s: s.type.phase) if s.enabled)
     statements, lines = {}, {}
     for name in order:
         statements[name], lines[name] = _statement(project, models, project.syncs[name].model)
     parents = {
         **{f"model.{n}": tuple(map(_node(project), r.parents)) for n, r in models.items()},
         # an event follows its person: `people+` means the events of these people, too
-        **{f"sync.{n}": (_node(project)(s.model), *([f"sync.{s.person_sync}"] if s.person_sync else []))
+        **{f"sync.{n}": (_node(project)(s.model), *(f"sync.{owner}" for owner in s.owners))
            for n, s in project.syncs.items()},
     }
     return Compiled(

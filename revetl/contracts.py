@@ -109,6 +109,34 @@ class SyncType(StrEnum):
     PERSON = "person"
     EVENT = "event"
 
+    @property
+    def keeps_values(self) -> bool:
+        """Whether the state keeps the values of each row, and rows are created, changed and deleted (a *snapshot*).
+
+        Else each key is sent once, and the state is a *ledger* of what was acknowledged.
+        """
+        return self != SyncType.EVENT
+
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether a row belongs to a person, and goes out only once Customer.io has acknowledged that person."""
+        return self == SyncType.EVENT
+
+    @property
+    def writes_people(self) -> bool:
+        """Whether it makes or deletes profiles, so that a run needs the workspace's lease."""
+        return self == SyncType.PERSON
+
+    @property
+    def phase(self) -> int:
+        """When a run sends it: lower numbers first; deletes come last, in the opposite order."""
+        return {SyncType.PERSON: 0}.get(self, 3)
+
+    @property
+    def noun(self) -> str:
+        """What rows of this type are called, in the plural."""
+        return {SyncType.PERSON: "people"}.get(self, f"{self}s")
+
 
 class IdentifierKind(StrEnum):
     """The one identifier that is sent as `identifiers` (Track API v2, "person" schema)."""
@@ -321,7 +349,7 @@ class Sync:
 
     @property
     def is_person(self) -> bool:
-        """Whether rows become profiles (else: events)."""
+        """Whether rows become profiles: the people that other syncs wait for."""
         return self.type is SyncType.PERSON
 
     def duplicate_rules(self) -> tuple[DuplicateRule, ...]:
@@ -351,6 +379,26 @@ class Sync:
         email = self.named("email")
         declared = email is not None and (email.format == "email" or self.identity.declared)
         return email if declared else None
+
+    @property
+    def keeps_values(self) -> bool:
+        """As `SyncType.keeps_values`: a snapshot, else a ledger."""
+        return self.type.keeps_values
+
+    @property
+    def waits_for_people(self) -> bool:
+        """As `SyncType.waits_for_people`."""
+        return self.type.waits_for_people
+
+    @property
+    def belongs_to(self) -> dict[str, str]:
+        """To whom its rows belong: names of syncs, by the column of the plan with the owner's key; rows wait for them."""
+        return {"_person": self.person_sync} if self.waits_for_people else {}
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Names of the syncs whose rows it waits for."""
+        return tuple(self.belongs_to.values())
 
     def contract_digest(self) -> str:
         """Sixteen hex digits over everything that decides whether a row is accepted and how it is sent."""

@@ -1,14 +1,16 @@
 """The difference between what a model says and what Customer.io has acknowledged, as one SELECT.
 
-`person_changes` and `event_changes` give a SELECT with one row for each change, numbered in the order of
-sending, and one summary row for each kind of row that needs no sending (`_key` is NULL there and `_n` counts).
+`changes` gives a SELECT with one row for each change, numbered in the order of sending, and one summary row for each
+kind of row that needs no sending (`_key` is NULL there and `_n` counts). It has two forms: of a *snapshot*, which keeps
+values (people), and of a *ledger*, in which each key is sent once (events).
 `run` freezes it with CREATE TABLE AS; `diff` aggregates it in a read-only session: both see the same plan.
 
 The model is read once and nothing is staged; why, and what was measured: `docs/adr/0003-one-statement-plan.md`.
 
-Columns of the SELECT, in order: `_seq`, `_op`, `_key`, `_n` (rows of the model with this key), then for people
-`_m0`... (masks of changed fields, 62 bits each), `_fresh` (only new attributes changed; of a delete: not in the state), and
-for events `_person`, `_anonymous`, `_occurred_at` (Unix seconds), `_variant`, `_digest`; then one column a field.
+Columns of the SELECT, in order: `_seq`, `_op`, `_key`, `_n` (rows of the model with this key), then for a snapshot
+`_m0`... (masks of changed fields, 62 bits each), `_fresh` (only new attributes changed; of a delete: not in the state),
+whose the row is where it belongs to somebody (`_person`), and for a ledger `_person`, `_anonymous`, `_occurred_at` (Unix
+seconds), `_variant`, `_digest`; then one column a field.
 """
 
 from __future__ import annotations
@@ -160,6 +162,21 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Those to whom rows may belong: what Customer.io has of them, so that rows of the others wait.
+
+    Attributes:
+        column: of the plan, with the owner's key: `_person`.
+        live: `_key` of every one that Customer.io has (in a diff: or will have after the owners' run).
+        doubtful: `_key` of those whose last request has an unknown outcome.
+    """
+
+    column: str
+    live: sa.Subquery
+    doubtful: sa.Subquery | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What the user asked for.
 
@@ -211,20 +228,51 @@ def row_digest(dialect: Dialect, values: Sequence[Any]) -> Any:  # noqa: ANN401 
     return dialect.digest(parts[0] if parts else sa.literal(""))
 
 
+def _key_of(dialect: Dialect, shape: Shape) -> Any:  # noqa: ANN401 a SQL expression
+    """The key of a model's row: an identifier in the form in which it is sent, or the text of a fact's key."""
+    return _text_key(dialect, shape.key, shape.sync.identifier.value if shape.sync.is_person else "")
+
+
+def _person_of(dialect: Dialect, shape: Shape) -> Any:  # noqa: ANN401 a SQL expression
+    """The identifier of a row's person; NULL where there is none."""
+    nothing = sa.cast(sa.null(), sa.Text)
+    if shape.person is None:
+        return nothing
+    person = _text_key(dialect, shape.person, shape.sync.identifier.value)
+    return sa.case((_blank(person), nothing), else_=person)
+
+
+def _owned(joined: Any, row: Mapping[str, Any], owners: Sequence[Owner]) -> tuple[Any, Any, Any]:  # noqa: ANN401 SQL
+    """The rows joined with their owners; whether Customer.io has all of them; and whether nothing is open about any.
+
+    Args:
+        row: the key of each owner, by the owner's column.
+    """
+    known: list[Any] = [sa.true()]
+    sure: list[Any] = [sa.true()]
+    for owner in owners:
+        live = owner.live.alias(f"live{owner.column}")
+        joined = joined.join(live, live.c._key == row[owner.column], isouter=True)
+        known.append(live.c._key.is_not(None))
+        if owner.doubtful is not None:
+            doubtful = owner.doubtful.alias(f"doubtful{owner.column}")
+            joined = joined.join(doubtful, doubtful.c._key == row[owner.column], isouter=True)
+            sure.append(doubtful.c._key.is_(None))
+    return joined, sa.and_(*known), sa.and_(*sure)
+
+
 def _model(dialect: Dialect, shape: Shape, sql: str, extra: Sequence[Any] = ()) -> sa.Subquery:
     fields = [
         canonical_value(dialect, field, column, canonical).label(quoted(field_column(field.name)))
         for field, column, canonical in zip(shape.sync.fields, shape.columns, shape.canonical, strict=True)
     ]
-    key = _text_key(dialect, shape.key, shape.sync.identifier.value if shape.sync.is_person else "")
-    head = [sa.literal(1).label("_m"), key.label("_key"), *extra]
+    head = [sa.literal(1).label("_m"), _key_of(dialect, shape).label("_key"), *extra]
     return sa.select(*head, *fields).select_from(subquery_text(sql, "m")).subquery("m")
 
 
 def model_keys(dialect: Dialect, shape: Shape, sql: str) -> sa.Select[Any]:
     """The keys that a model gives, as they are sent."""
-    rule = shape.sync.identifier.value if shape.sync.is_person else ""
-    return sa.select(_text_key(dialect, shape.key, rule).label("_key")).select_from(subquery_text(sql, "k"))
+    return sa.select(_key_of(dialect, shape).label("_key")).select_from(subquery_text(sql, "k"))
 
 
 def repeated_keys(dialect: Dialect, shape: Shape, sql: str, most: int) -> sa.Select[Any]:
@@ -233,15 +281,12 @@ def repeated_keys(dialect: Dialect, shape: Shape, sql: str, most: int) -> sa.Sel
     return sa.select(keys).group_by(keys).having(sa.func.count() > 1).order_by(keys).limit(most)
 
 
-def event_keys_of(
-    dialect: Dialect, shape: Shape, sql: str, people: Sequence[str]
-) -> sa.Select[Any]:
-    """The keys of some people's events, as they are sent."""
-    assert shape.person is not None or shape.anonymous is not None  # noqa: S101 an event has one of them
+def keys_of(dialect: Dialect, shape: Shape, sql: str, people: Sequence[str]) -> sa.Select[Any]:
+    """The keys of some people's rows, as they are sent."""
     theirs: Any = sa.false()
     if shape.person is not None:
         theirs = _text_key(dialect, shape.person, shape.sync.identifier.value).in_(people)
-    return sa.select(_text_key(dialect, shape.key, "").label("_key")).select_from(subquery_text(sql, "k")).where(theirs)
+    return sa.select(_key_of(dialect, shape).label("_key")).select_from(subquery_text(sql, "k")).where(theirs)
 
 
 def _open_rows(tables: StreamTables) -> sa.Subquery:
@@ -290,17 +335,31 @@ def _numbered(
     )
 
 
-def person_changes(  # noqa: C901, PLR0913 one question, told in the order in which SQL needs it
-    dialect: Dialect, shape: Shape, sql: str, tables: StreamTables, known: Known, options: Options
-) -> sa.Select[Any]:
-    """The changes of a person sync.
+def changes(  # noqa: PLR0913 each is one part of the question
+    dialect: Dialect, shape: Shape, sql: str, tables: StreamTables, known: Known, options: Options,
+    owners: Sequence[Owner] = (),
+) -> sa.Select[Any]:  # fmt: skip
+    """The changes of a sync, by its family.
 
-    `_op` is create, update, redrive, delete or suppress for rows to send, and same, gone, stray, refused,
-    refused_update, forgotten or bad_key for summary rows. An attribute with `on_null: skip` counts as changed only if its new
-    value is not null; the row carries the old value otherwise, so that the fold keeps it.
+    Args:
+        owners: those whose acknowledgement rows wait for, one for each column of `tables.owned_by` (a ledger: `_person`).
+    """
+    form = _snapshot_changes if shape.sync.keeps_values else _ledger_changes
+    return form(dialect, shape, sql, tables, known, options, owners)
+
+
+def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in which SQL needs it
+    dialect: Dialect, shape: Shape, sql: str, tables: StreamTables, known: Known, options: Options,
+    owners: Sequence[Owner],
+) -> sa.Select[Any]:  # fmt: skip
+    """The changes of a sync whose state keeps values.
+
+    `_op` is create, update, redrive, delete or suppress for rows to send, and same, gone, stray, skipped, waiting,
+    refused, refused_update, forgotten or bad_key for summary rows. An attribute with `on_null: skip` counts as changed only
+    if its new value is not null; the row carries the old value otherwise, so that the fold keeps it.
     """
     sync = shape.sync
-    m = _model(dialect, shape, sql)
+    m = _model(dialect, shape, sql, [_person_of(dialect, shape).label("_person")] if tables.owned_by else [])
     names = [field_column(field.name) for field in sync.fields]
     erasing = sync.when_missing is not WhenMissing.IGNORE
     if known.has_state:
@@ -315,6 +374,8 @@ def person_changes(  # noqa: C901, PLR0913 one question, told in the order in wh
         t = o = None  # type: ignore[assignment]  # the columns below become constants
         joined, key, matched, contract = m, m.c._key, sa.false(), sa.null()  # type: ignore[assignment]
 
+    whose = {name: sa.func.coalesce(m.c[name], t.c[name]) if known.has_state else m.c[name] for name in tables.owned_by}
+    joined, live, sure = _owned(joined, whose, owners)
     digests = shape.digests()
     values: list[Any] = []
     changed: list[Any] = []
@@ -370,9 +431,12 @@ def person_changes(  # noqa: C901, PLR0913 one question, told in the order in wh
         *([o.c._op.label("_o_op"), o.c._outcome, o.c._contract.label("_o_contract"), o.c._values, o.c._last_try]
           if o is not None else []),
         fresh.label("_fresh"),
+        *([sa.and_(live, sure).label("_owned")] if owners else []),
+        *(value.label(name) for name, value in whose.items()),
         *masks,
         *values,
     ).select_from(joined).subquery("l")
+    person = level1.c._person if tables.owned_by else level1.c._key
 
     missing: Any = "gone"
     if sync.when_missing is WhenMissing.DELETE:
@@ -381,7 +445,7 @@ def person_changes(  # noqa: C901, PLR0913 one question, told in the order in wh
         missing = "suppress"
     cases: list[tuple[Any, Any]] = []
     if known.tombs is not None:
-        buried = _forgotten(dialect, known.tombs, sync.identifier.value, level1.c._key)
+        buried = _forgotten(dialect, known.tombs, sync.identifier.value, person)
         cases.append((buried, sa.case((level1.c._m.is_(None), "stray"), else_="forgotten")))
     doubt: Any = sa.false()
     if o is not None:
@@ -394,13 +458,21 @@ def person_changes(  # noqa: C901, PLR0913 one question, told in the order in wh
         if erasing:
             cases.append((sa.and_(level1.c._m.is_(None), sa.not_(level1.c._matched), sa.not_(doubt)),
                           sa.literal("stray")))  # fmt: skip
+            if owners:  # what belongs to nobody went with its owner
+                cases.append((sa.and_(level1.c._m.is_(None), sa.not_(level1.c._owned)),
+                              sa.case((level1.c._matched, "gone"), else_="stray")))  # fmt: skip
         cases.append((level1.c._m.is_(None), sa.literal(missing)))
         if not options.full_refresh:
             # first the rows that most runs have most of, so that nothing else is asked of them
             untouched = sa.and_(*(level1.c[f"_m{w}"] == 0 for w in range(shape.words)))
             settled = sa.and_(level1.c._matched, level1.c._outcome.is_(None), untouched)
             cases.append((settled, sa.literal("same")))
+    if owners:
+        nobody = "waiting" if sync.no_person is NoPerson.HOLD else "skipped"
+        cases.append((level1.c._person.is_(None), sa.literal(nobody)))
     cases.append((_blank(level1.c._key), sa.literal("bad_key")))
+    if owners:
+        cases.append((sa.not_(level1.c._owned), sa.literal("waiting")))
     if o is not None:
         if not options.retry_refused:
             unchanged_since = sa.and_(
@@ -417,43 +489,28 @@ def person_changes(  # noqa: C901, PLR0913 one question, told in the order in wh
     cases.append((sa.not_(level1.c._matched), sa.literal("create")))
     cases.append((sa.or_(*(level1.c[f"_m{w}"] != 0 for w in range(shape.words))), sa.literal("update")))
     op = sa.case(*cases, else_=sa.literal("redrive" if options.full_refresh else "same"))
-    payload = [*(f"_m{w}" for w in range(shape.words)), "_fresh", *names]
+    payload = [*(f"_m{w}" for w in range(shape.words)), "_fresh", *tables.owned_by, *names]
     level2 = sa.select(op.label("_op"), level1.c._key, *(level1.c[name] for name in payload)).subquery("r")
     return _numbered(level2, payload, () if erasing else None, dialect)
 
 
-def event_changes(  # noqa: C901, PLR0913 each is one part of the question
-    dialect: Dialect,
-    shape: Shape,
-    sql: str,
-    tables: StreamTables,
-    known: Known,
-    options: Options,
-    *,
-    people: sa.Subquery | None,
-    doubtful: sa.Subquery | None,
-) -> sa.Select[Any]:
-    """The changes of an event sync.
+def _ledger_changes(  # noqa: PLR0913 each is one part of the question
+    dialect: Dialect, shape: Shape, sql: str, tables: StreamTables, known: Known, options: Options,
+    owners: Sequence[Owner],
+) -> sa.Select[Any]:  # fmt: skip
+    """The changes of a sync that sends each key once.
 
     `_op` is event for rows to send, shadow for those that make their person (`unknown_person: create`), and held for
     rows that wait for a decision; summary rows are same, drift, gone, skipped, nobody, waiting, late, future,
     held_before, refused, forgotten and bad_key.
-
-    Args:
-        people: `_key` of every person that Customer.io has (in a diff: or will have after the people's run).
-        doubtful: `_key` of people whose last request has an unknown outcome.
     """
     sync = shape.sync
     names = [field_column(field.name) for field in sync.fields]
     assert shape.occurred_at is not None  # noqa: S101 an event sync without it does not load
     nothing = sa.cast(sa.null(), sa.Text)
-    person: Any = nothing
-    if shape.person is not None:
-        person = _text_key(dialect, shape.person, sync.identifier.value)
-        person = sa.case((_blank(person), nothing), else_=person)
     anonymous: Any = sa.cast(source_column(shape.anonymous.name), sa.Text) if shape.anonymous else nothing
     occurred = unix_seconds(dialect, source_column(shape.occurred_at.name), shape.occurred_at, sync.zone)
-    extra = [person.label("_person"), anonymous.label("_anonymous"), occurred.label("_occurred_at")]
+    extra = [_person_of(dialect, shape).label("_person"), anonymous.label("_anonymous"), occurred.label("_occurred_at")]
     inner = _model(dialect, shape, sql, extra)
     digest = row_digest(dialect, [inner.c._person, inner.c._occurred_at, *(inner.c[name] for name in names)])
     m = sa.select(inner, digest.label("_digest")).subquery("d")
@@ -488,18 +545,11 @@ def event_changes(  # noqa: C901, PLR0913 each is one part of the question
                       sa.literal("held")))  # fmt: skip
         cases.append((o.c._outcome == "held", sa.literal("held_before")))
     cases.append((without, sa.literal(nobody)))
-    known_person: Any = sa.true()
+    joined, known_person, sure = _owned(joined, {"_person": m.c._person}, owners)
     shadow: Any = sa.false()
-    if people is not None:
-        p = people.alias("p")
-        joined = joined.join(p, p.c._key == m.c._person, isouter=True)
-        known_person = p.c._key.is_not(None)
-        if sync.unknown_person is UnknownPerson.CREATE:
-            known_person, shadow = sa.true(), sa.and_(m.c._person.is_not(None), p.c._key.is_(None))
-    if doubtful is not None:
-        q = doubtful.alias("q")
-        joined = joined.join(q, q.c._key == m.c._person, isouter=True)
-        known_person = sa.and_(known_person, q.c._key.is_(None))
+    if owners and sync.unknown_person is UnknownPerson.CREATE:
+        known_person, shadow = sa.true(), sa.and_(m.c._person.is_not(None), sa.not_(known_person))
+    known_person = sa.and_(known_person, sure)
     if anonymous_ok:
         known_person = sa.or_(m.c._person.is_(None), known_person)
     cases.append((sa.not_(known_person), sa.literal("waiting")))
@@ -529,15 +579,15 @@ def event_changes(  # noqa: C901, PLR0913 each is one part of the question
 def summary(dialect: Dialect, shape: Shape, plan: Any, options: Options) -> sa.Select[Any]:  # noqa: ANN401 a table or subquery
     """One row for each `_op`, to be read by `plan.read_counts`.
 
-    Rows of the model, keys, the most rows of one key, the first and last number; then for people how many updates
-    are fresh and how often each field changed, for events the oldest time and how many can no longer trigger
+    Rows of the model, keys, the most rows of one key, the first and last number; then for a snapshot how many updates
+    are fresh and how often each field changed, for a ledger the oldest time and how many can no longer trigger
     campaigns, and how many people they would make where they may; then the widest value of each decimal; with a
     fingerprint, the sum of the hashes of the rows to send.
     """
     c = plan.c
     columns: list[Any] = [c._op, sa.func.sum(c._n), sa.func.count(), sa.func.max(c._n), sa.func.min(c._seq),
                           sa.func.max(c._seq)]  # fmt: skip
-    if shape.sync.is_person:
+    if shape.sync.keeps_values:
         columns.append(sa.func.sum(sa.case((c._fresh, 1), else_=0)))
         for i in range(len(shape.sync.fields)):
             bit = sa.literal(1 << (i % MASK_BITS), sa.BigInteger)
@@ -567,10 +617,10 @@ def samples(shape: Shape, plan: Any, tables: StreamTables, known: Known, limit: 
     """
     c = plan.c
     names = [field_column(field.name) for field in shape.sync.fields]
-    masks = [c[f"_m{w}"] for w in range(shape.words)] if shape.sync.is_person else []
+    masks = [c[f"_m{w}"] for w in range(shape.words)] if shape.sync.keeps_values else []
     source: Any = plan
     old: list[Any] = [sa.null() for _ in names]
-    if shape.sync.is_person and known.has_state:
+    if shape.sync.keeps_values and known.has_state:
         t = tables.state.alias("t")
         source = plan.outerjoin(t, t.c._key == c._key)
         old = [
@@ -591,7 +641,7 @@ def to_send(  # noqa: PLR0913 which rows, and how to read them
 ) -> sa.Select[Any]:
     """The rows `low..high` of a frozen plan, in order, in the layout that the encoders read (`encode.py`)."""
     c = plan.c
-    if shape.sync.is_person:
+    if shape.sync.keeps_values:
         head = [c._seq, c._op, c._key, *(c[f"_m{w}"] for w in range(shape.words))]
     else:
         head = [c._seq, c._key, c._person, c._anonymous, c._occurred_at, c._variant]

@@ -1,7 +1,7 @@
 """The flows, each readable from top to bottom: `diff` and `run`. The only module that knows warehouse and destination.
 
-    run   open → for people, then events: acquire → settle → plan → check → send in chunks → fold → release
-          → deletes of people last
+    run   open → for people, then what belongs to them: acquire → settle → plan → check → send in chunks → fold → release
+          → deletes last, in the opposite order
     diff  open read-only → the same plan as a SELECT → counts; no sender is ever built
 
 Both give plain values (`DiffResult`, `RunResult`); nothing here prints. A stream that cannot be planned does not
@@ -29,13 +29,14 @@ from revetl.delivery import Clock, Delivery, DeliverySettings, Idle
 from revetl.destination import Refusal, Sender
 from revetl.diffsql import (
     MASK_BITS,
+    SEND_LAST,
     Known,
     Options,
+    Owner,
     Shape,
     bind,
-    event_changes,
+    changes,
     model_keys,
-    person_changes,
     repeated_keys,
     samples,
     summary,
@@ -72,12 +73,12 @@ from revetl.state import (
     merged,
     read_catalog,
 )
-from revetl.tables import SHARED, StreamTables, field_column, runs_table, sync_log_table
+from revetl.tables import SHARED, StreamTables, field_column, runs_table, stream_tables, sync_log_table
 from revetl.warehouse import Warehouse
 
 PAGE_ROWS = 5_000
-PERSON_CHUNK_ROWS = 50_000
-EVENT_CHUNK_ROWS = 5_000  # at most so many events are open if the process dies (reliability.md, 3.2)
+SNAPSHOT_CHUNK_ROWS = 50_000
+LEDGER_CHUNK_ROWS = 5_000  # at most so many events are open if the process dies (reliability.md, 3.2)
 CHUNK_BYTES = 32_000_000
 CHECKPOINT_S = 60.0
 ASK_AGAIN_S = 5.0
@@ -314,8 +315,7 @@ class Engine:
     Args:
         warehouse: opened read-only for a diff.
         schema: where the state is kept.
-        people: every person sync of the project, selected or not, by name: events look up their people there.
-        followers: (name, uid) of every event sync of the project, by the person sync that it names.
+        syncs: every sync of the project, selected or not: events look up their people there.
         clock: real, or a test's.
         observer: is told what happens.
     """
@@ -325,16 +325,14 @@ class Engine:
         warehouse: Warehouse,
         *,
         schema: str,
-        people: Mapping[str, CompiledSync],
+        syncs: Sequence[CompiledSync],
         clock: Clock,
         observer: Observer,
-        followers: Mapping[str, Sequence[tuple[str, str]]] | None = None,
         version: str = "",
     ) -> None:
         self.warehouse = warehouse
         self.schema = schema
-        self.people = people
-        self.followers = followers or {}
+        self.syncs = {compiled.sync.name: compiled for compiled in syncs}
         self.clock = clock
         self.observer = observer
         self.version = version
@@ -371,7 +369,7 @@ class Engine:
         only_record = options.baseline or (first_run and sync.initial is Initial.BASELINE)
         asked = replace(self._options(options, baseline=only_record), fingerprint=True)
         try:
-            plan = self._changes(compiled, shape, stream, known, asked, planned_people=True).cte("plan")
+            plan = self._changes(compiled, shape, stream, known, asked, planned=True).cte("plan")
         except ContractBroken as error:  # of the people's model, which events are compared with
             return SyncDiff(sync=sync, counts=Counts(), problems=(error,))
         counts = self._counts(compiled, shape, plan, asked, stream.state_rows)
@@ -394,7 +392,7 @@ class Engine:
         out = []
         for row in self.warehouse.fetch(samples(shape, plan, stream.tables, known, show)):
             op, key, rows, *rest = row
-            masks = [int(rest.pop(0)) for _ in range(shape.words)] if shape.sync.is_person else []
+            masks = [int(rest.pop(0)) for _ in range(shape.words)] if shape.sync.keeps_values else []
             new, old = rest[: len(names)], rest[len(names) :]
             changes = {
                 name: (old[i], new[i])
@@ -438,14 +436,16 @@ class Engine:
             return bind(compiled.sync, self.warehouse.columns(compiled.sql))
 
     def _tables(self, shape: Shape) -> StreamTables:
-        return StreamTables(
-            schema=self.schema,
-            uid=shape.sync.uid,
-            fields=[
-                (field_column(f.name), c.type) for f, c in zip(shape.sync.fields, shape.canonical, strict=True)
-            ],
-            is_person=shape.sync.is_person,
-        )
+        kinds = zip(shape.sync.fields, shape.canonical, strict=True)
+        return self.tables_of(shape.sync, [(field_column(f.name), c.type) for f, c in kinds])
+
+    def tables_of(self, sync: Sync, fields: Sequence[tuple[str, Any]] = ()) -> StreamTables:
+        """The tables of a sync's stream; without the columns of its fields unless they are given."""
+        return stream_tables(self.schema, sync, fields)
+
+    def followers(self, name: str) -> list[Sync]:
+        """The syncs whose rows belong to those of a sync."""
+        return [compiled.sync for compiled in self.syncs.values() if name in compiled.sync.owners]
 
     def described(self, compiled: CompiledSync) -> tuple[Shape, StreamTables]:
         """A sync's contract bound to its model's columns, and its stream's tables.
@@ -460,34 +460,30 @@ class Engine:
         return Stream(self.warehouse, self._tables(shape), self.catalog)
 
     def _changes(  # noqa: PLR0913 the parts of one question
-        self, compiled: CompiledSync, shape: Shape, stream: Stream, known: Known, asked: Options, *, planned_people: bool
+        self, compiled: CompiledSync, shape: Shape, stream: Stream, known: Known, asked: Options, *, planned: bool
     ) -> sa.Select[Any]:
-        dialect, sync = self.warehouse.dialect, compiled.sync
-        if sync.is_person:
-            return person_changes(dialect, shape, compiled.sql, stream.tables, known, asked)
-        people, doubtful = self._people_of(sync, planned_people=planned_people)
-        return event_changes(
-            dialect, shape, compiled.sql, stream.tables, known, asked, people=people, doubtful=doubtful
-        )
+        sync = compiled.sync
+        owners = [Owner(column=column, **self._owner(name, planned=planned)) for column, name in sync.belongs_to.items()]
+        return changes(self.warehouse.dialect, shape, compiled.sql, stream.tables, known, asked, owners)
 
-    def _people_of(self, sync: Sync, *, planned_people: bool) -> tuple[sa.Subquery, sa.Subquery | None]:
-        """The people an event may be sent to: those in the state, and in a diff those that the run would create."""
-        owner = self.people[sync.person_sync]
-        tables = StreamTables(schema=self.schema, uid=owner.sync.uid)
+    def _owner(self, name: str, *, planned: bool) -> dict[str, Any]:
+        """Those to whom a row may belong: what is in their state, and in a diff what the run would create."""
+        owner = self.syncs[name]
+        tables = self.tables_of(owner.sync)
         known: list[sa.Select[Any]] = []
         if tables.state.name in self.catalog:
             known.append(sa.select(tables.state.c._key))
-        if planned_people:
+        if planned:
             shape = self._bind(owner)
             known.append(model_keys(self.warehouse.dialect, shape, owner.sql))
         if not known:
             known.append(sa.select(sa.cast(sa.null(), sa.Text).label("_key")).where(sa.false()))
-        people = (sa.union(*known) if len(known) > 1 else known[0]).subquery("people")
+        live = (sa.union(*known) if len(known) > 1 else known[0]).subquery("live")
         doubtful = None
         if tables.open.name in self.catalog:
             o = tables.open.c
             doubtful = sa.select(o._key).where(o._outcome == "unknown", o._variant == "").subquery("doubtful")
-        return people, doubtful
+        return {"live": live, "doubtful": doubtful}
 
     def _counts(self, compiled: CompiledSync, shape: Shape, plan: Any, asked: Options, state_rows: int) -> Counts:  # noqa: ANN401
         with self._located(compiled):
@@ -519,10 +515,10 @@ class Engine:
             )
         if options.baseline:
             return problems  # nothing is sent, so no guard has anything to guard
-        if first_run and not sync.is_person and sync.initial is Initial.SEND and not options.backfill:
+        if first_run and not sync.keeps_values and sync.initial is Initial.SEND and not options.backfill:
             problems.append(
                 GuardTripped(
-                    f"sync {sync.name!r}: the first run would send {counts.sendable + counts.late:,} events of the "
+                    f"sync {sync.name!r}: the first run would send {counts.sendable + counts.late:,} {sync.type.noun} of the "
                     f"past ({counts.late:,} of them can no longer trigger campaigns); nothing was sent",
                     hint=f"revetl run --select {sync.name} --backfill; or set `initial: baseline` to start from now",  # noqa: S608 no SQL
                     where=sync.where,
@@ -530,7 +526,7 @@ class Engine:
                 )
             )
         # the first load may take several runs, if one was stopped: it is complete when one has ended well
-        loading = not stream.control.last_success_at or (options.backfill and not sync.is_person)
+        loading = not stream.control.last_success_at or (options.backfill and not sync.keeps_values)
         problems.extend(guards(shape, counts, options.confirmed, first_run=first_run, loading=loading))
         return problems
 
@@ -567,7 +563,7 @@ class Engine:
         """Plan and deliver. Never raises for what a run can meet: it is in the result.
 
         Args:
-            syncs: in the order of work: people before events.
+            syncs: in the order of work: people before what belongs to them.
             connect: makes the destination when the first row has to be sent.
             owner: who this run is, shown to runs that find the lease taken.
             stopping: is given a function that ends the run cleanly (for signals).
@@ -605,7 +601,7 @@ class _Run:
         self.workspace: Stream | None = None
         self.workspace_lease: Lease | None = None
         self.held: list[_Job] = []
-        self.kept: list[tuple[Stream, Lease]] = []  # of events, while people are deleted
+        self.kept: list[tuple[Stream, Lease]] = []  # of what belongs to people, while they are deleted
         self.stopped: RevetlError | None = None
         self.sending: _Job | None = None
         self.plan_ts: int | None = None
@@ -658,11 +654,12 @@ class _Run:
         self.workspace.read()
 
     def _work(self, syncs: Sequence[CompiledSync], results: dict[str, SyncResult]) -> None:
-        """People's upserts, then events, then people's deletes."""
+        """People's upserts, then what belongs to them, then deletes, in the opposite order."""
         deletes: list[_Job] = []
         try:
             self._upserts_and_events(syncs, results, deletes)
             self._release_workspace()
+            deletes.sort(key=lambda job: -job.sync.type.phase)
             while deletes and not self.stopped:
                 job = deletes.pop(0)
                 try:
@@ -676,26 +673,41 @@ class _Run:
                 results[job.sync.name] = self._failed(job.compiled, job, None)
 
     def _delete(self, job: _Job) -> None:
-        """Send a stream's deletes, while no other run sends events of its people.
+        """Send a stream's deletes, while no other run sends what belongs to its people.
 
         An event that comes after its person was deleted would make the person again, and no run would see it. Where
         another run is at work on the events, the deletes are left to the next run.
         """
         engine = self.engine
         try:
-            for _, uid in engine.followers.get(job.sync.name, ()):
-                events = Stream(self.warehouse, StreamTables(schema=engine.schema, uid=uid, is_person=False), engine.catalog)
-                if events.exists:
-                    self.kept.append((events, events.acquire(self.owner)))
-                    self._wait_for_drain(events, job.sync.name)
+            for sync in engine.followers(job.sync.name):
+                theirs = Stream(self.warehouse, engine.tables_of(sync), engine.catalog)
+                if theirs.exists:
+                    self.kept.append((theirs, theirs.acquire(self.owner)))
+                    self._wait_for_drain(theirs, job.sync.name)
+            for theirs, lease in self.kept:
+                self._disown(job, theirs, lease)
             self._send_upto(job, job.counts.last)
         except LeaseHeld as busy:
             self.observer.note(f"{job.sync.name}: the deletes are left to the next run: {busy.message}")
         finally:
             kept, self.kept = self.kept, []
-            for events, lease in kept:
+            for theirs, lease in kept:
                 with suppress(RevetlError):  # what went wrong before is the thing to tell; the lease ends by itself
-                    events.release(lease, success=False)
+                    theirs.release(lease, success=False)
+
+    def _disown(self, job: _Job, theirs: Stream, lease: Lease) -> None:
+        """Forget what was acknowledged of rows whose owner is deleted now: it goes with the owner.
+
+        Before the deletes are sent: were it forgotten afterwards, a run that dies between the two would leave rows that
+        look acknowledged when their owner returns.
+        """
+        column = next((c for c, name in theirs.tables.owned_by.items() if name == job.sync.name), "")
+        if not column:
+            return
+        plan = job.plan.table.c
+        gone = sa.select(plan._key).where(plan._op.in_(SEND_LAST))
+        theirs.purge(lease, state=theirs.tables.state.c[column].in_(gone), open_rows=sa.false())
 
     def _upserts_and_events(
         self, syncs: Sequence[CompiledSync], results: dict[str, SyncResult], deletes: list[_Job]
@@ -705,16 +717,16 @@ class _Run:
             sync = compiled.sync
             if self.stopped:
                 return
-            if not sync.is_person and sync.person_sync in failed:
+            if broken_owners := failed & set(sync.owners):
                 results[sync.name] = SyncResult(sync=sync, status="skipped")
-                self.observer.note(f"{sync.name}: skipped, because {sync.person_sync} failed")
+                self.observer.note(f"{sync.name}: skipped, because {min(broken_owners)} failed")
                 continue
             job: _Job | None = None
             try:
                 job = self._prepare(compiled)
                 self._begin(job)
                 self._send_upto(job, job.counts.first)
-                if sync.is_person and job.counts.last > job.counts.first and not self.stopped:
+                if job.counts.last > job.counts.first and not self.stopped:
                     deletes.append(job)
                     continue
                 results[sync.name] = self._finish(job)
@@ -752,7 +764,7 @@ class _Run:
             known, contracts = stream.known(shape)
             only_record = self.options.baseline or (first_run and sync.initial is Initial.BASELINE)
             asked = engine._options(self.options, baseline=only_record)
-            select = engine._changes(compiled, shape, stream, known, asked, planned_people=False)
+            select = engine._changes(compiled, shape, stream, known, asked, planned=False)
             with engine._located(compiled):
                 plan = stream.freeze(lease, shape, select, known.contract)
             counts = engine._counts(compiled, shape, plan.table, asked, stream.state_rows)
@@ -887,7 +899,7 @@ class _Run:
         if low > last or self.stopped:
             return
         delivery = self._ensure_destination(job)
-        if job.sync.is_person:
+        if job.sync.type.writes_people:
             self._take_workspace()
         encoder = self._encoder(job)
         if not job.sent_intent:
@@ -930,7 +942,7 @@ class _Run:
         self.engine.catalog = job.stream.catalog
 
     def _encoder(self, job: _Job) -> PersonEncoder | EventEncoder:
-        if job.sync.is_person:
+        if job.sync.keeps_values:
             return PersonEncoder(job.sync, timestamp=self.plan_ts)
         return EventEncoder(job.sync)
 
@@ -946,7 +958,7 @@ class _Run:
         if self.clock.monotonic() < self.share_until:
             return
         self.share = self.share or Share(self.warehouse, self.workspace, schema=self.engine.schema, owner=self.owner)
-        lane: Lane = "backfill" if self.options.backfill and not job.sync.is_person else "live"
+        lane: Lane = "backfill" if self.options.backfill and not job.sync.keeps_values else "live"
         told = False
         while not delivery.stopped:
             if part := self.share.ask(lane):
@@ -965,7 +977,7 @@ class _Run:
         self, job: _Job, encoder: PersonEncoder | EventEncoder, low: int, last: int
     ) -> tuple[int, Encoded]:
         """Rows of the frozen plan as operations, bounded by rows and bytes; the cursor is closed before any is sent."""
-        most = PERSON_CHUNK_ROWS if job.sync.is_person else EVENT_CHUNK_ROWS
+        most = SNAPSHOT_CHUNK_ROWS if job.sync.keeps_values else LEDGER_CHUNK_ROWS
         select = to_send(
             self.warehouse.dialect, job.shape, job.plan.table, job.counts.widest, low, min(last, low + most - 1)
         )
@@ -1032,8 +1044,8 @@ class _Run:
             if other is not job:
                 with self._renewing(other):
                     other.stream.renew(other.lease)
-        for events, lease in self.kept:
-            events.renew(lease)
+        for theirs, lease in self.kept:
+            theirs.renew(lease)
         if self.workspace is not None and self.workspace_lease is not None:
             self.workspace.renew(self.workspace_lease)
 

@@ -26,12 +26,12 @@ import sqlalchemy as sa
 from revetl.contracts import IdentifierKind
 from revetl.delivery import Clock, Delivery, DeliverySettings
 from revetl.destination import Operation
-from revetl.diffsql import bind, event_keys_of
+from revetl.diffsql import bind, keys_of
 from revetl.engine import CompiledSync, Destination
 from revetl.errors import DestinationDown, RevetlError, StateDamaged
 from revetl.identity import normal_email
 from revetl.state import Lease, Stream, create_table, ensure_schema, read_catalog
-from revetl.tables import TOMBS, StreamTables, tombs_table
+from revetl.tables import TOMBS, StreamTables, stream_tables, tombs_table
 from revetl.warehouse import Warehouse
 
 IDLE_S = 60.0
@@ -165,8 +165,7 @@ class Forgetting:
         try:
             held.append((workspace, workspace.acquire(self._owner)))
             for compiled in self._syncs:
-                tables = StreamTables(schema=self._schema, uid=compiled.sync.uid, is_person=compiled.sync.is_person)
-                stream = Stream(self._warehouse, tables, catalog)
+                stream = Stream(self._warehouse, stream_tables(self._schema, compiled.sync), catalog)
                 if not stream.exists:
                     continue
                 stream.create(compiled.sync.name)  # brings an older schema up to date
@@ -237,10 +236,10 @@ class Forgetting:
         if compiled.sync.identifier is not kind:
             return 0
         state, opened = stream.tables.state.c, stream.tables.open.c
-        if compiled.sync.is_person:
+        if not compiled.sync.waits_for_people:
             return stream.purge(lease, state=state._key.in_(people), open_rows=opened._key.in_(people))
         shape = bind(compiled.sync, self._warehouse.columns(compiled.sql))
-        theirs: Any = event_keys_of(self._warehouse.dialect, shape, compiled.sql, people)
+        theirs: Any = keys_of(self._warehouse.dialect, shape, compiled.sql, people)
         sent = sa.select(state._key).where(state._person.in_(people))
         return stream.purge(
             lease, state=state._person.in_(people), open_rows=sa.or_(opened._key.in_(theirs), opened._key.in_(sent))

@@ -27,9 +27,9 @@ class Counts:
         model_rows: rows that the model gave.
         unchanged: rows that equal what was acknowledged.
         created, updated, redriven, deleted: changes, whether or not they can be sent now.
-        skipped: events without a person, by the sync's own rule.
+        skipped: rows without a person, by the sync's own rule.
         forgotten: rows of people who were forgotten on request; they are never sent.
-        waiting: events whose person Customer.io does not have yet.
+        waiting: rows whose person Customer.io does not have yet.
         nobody: events without a person, held by the sync's own rule.
         late, future: events held because of their time.
         held: events whose earlier outcome is unknown for too long to send them again.
@@ -128,7 +128,7 @@ def read_counts(  # noqa: C901 one row kind a line
             if int(most) > 1:
                 duplicates += int(model_rows) - int(keys)
         tail = list(row[6:])
-        if shape.sync.is_person:
+        if shape.sync.keeps_values:
             fresh_here, hits, tail = tail[0], tail[1 : 1 + len(changed)], tail[1 + len(changed) :]
             if op in SEND_LAST:
                 not_in_state += int(fresh_here or 0)
@@ -149,7 +149,7 @@ def read_counts(  # noqa: C901 one row kind a line
                     # NaN compares with nothing, and must not hide the others
                     widest[name] = max(widest.get(name, 0.0), float(wide) if wide == wide else math.inf)  # noqa: PLR0124
     matched = n["same"] + n["drift"] + n["update"] + n["refused_update"]
-    if shape.sync.is_person:
+    if shape.sync.keeps_values:
         # redriven rows may or may not be in the state, so they are left out of this check
         gone = n["gone"] + n["delete"] + n["suppress"] - not_in_state
         if not n["redrive"] and matched > state_rows - gone >= 0:
@@ -250,7 +250,7 @@ def guards(
         and confirmed.deletes != counts.deleted
     ):
         trip(
-            f"{counts.deleted:,} of {counts.state_rows:,} people would be deleted (max_deletes {limit})",
+            f"{counts.deleted:,} of {counts.state_rows:,} {sync.type.noun} would be deleted (max_deletes {limit})",
             f"--confirm-deletes {counts.deleted}",
             "RV211",
         )
@@ -260,7 +260,7 @@ def guards(
         top = sorted(counts.changed.items(), key=lambda item: -item[1])[:3]
         why = ", ".join(f"{name} in {hits:,}" for name, hits in top if hits)
         trip(
-            f"{changes:,} of {counts.state_rows:,} people would change (max_changes {limit}; {why})",
+            f"{changes:,} of {counts.state_rows:,} {sync.type.noun} would change (max_changes {limit}; {why})",
             f"--confirm-changes {changes}",
             "RV212",
         )

@@ -70,7 +70,7 @@ def _steps(stream: Stream, tables: StreamTables, name: str) -> tuple[str, ...]:
         "drop plans and acknowledgements of unfinished runs, and rows whose key is there twice",
         "take a new fence, so that a run that is still alive stops",
     ]
-    if tables.is_person:
+    if tables.keeps_values:
         steps.append("believe no value: the next run sends every person of the model again, with all attributes "
                      f"(revetl diff --select {name} counts them)")  # fmt: skip
     else:
@@ -106,7 +106,7 @@ def repair(warehouse: Warehouse, shape: Shape, sql: str, tables: StreamTables) -
         twice = sa.select(state.c._key).group_by(state.c._key).having(sa.func.count() > 1)
         warehouse.execute(sa.delete(state).where(state.c._key.in_(twice)))
         warehouse.execute(sa.delete(ack))
-        if tables.is_person:
+        if tables.keeps_values:
             warehouse.execute(sa.update(state).values(_contract=0))
         else:
             warehouse.execute(_hold(warehouse.dialect, shape, sql, tables, now))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from revetl.errors import ConfigError
 
 if TYPE_CHECKING:
-    from revetl.contracts import Sync
+    from revetl.contracts import Sync, SyncType
     from revetl.engine import DiffResult, Reason, RunResult, Sample, SyncDiff, SyncResult
     from revetl.errors import RevetlError
     from revetl.plan import Counts
@@ -402,11 +402,11 @@ def diff_totals(result: DiffResult) -> dict[str, int]:
 
 
 def would_send(result: DiffResult) -> list[SyncDiff]:
-    """The syncs that a run would send for: not those that are stopped, nor events whose people are."""
+    """The syncs that a run would send for: not those that are stopped, nor those whose owners are."""
     stopped = {d.sync.name for d in result.syncs if d.problems}
     return [
         d for d in result.syncs
-        if not d.baseline and d.sync.name not in stopped and d.sync.person_sync not in stopped
+        if not d.baseline and d.sync.name not in stopped and not stopped & set(d.sync.owners)
     ]  # fmt: skip
 
 
@@ -767,13 +767,13 @@ def _lease(stream: StreamHealth) -> str:
     return f"{stream.owner}, which did not give it back; the next run takes it over"
 
 
-def reset_text(stream: StreamHealth, *, is_person: bool, style: Style) -> str:
+def reset_text(stream: StreamHealth, kind: SyncType, style: Style) -> str:
     """What a reset of this stream will mean."""
-    what = "people" if is_person else "events"
+    what = kind.noun
     later = (
-        "every person of the model is sent again with all attributes"
-        if is_person
-        else "`initial:` decides what is sent; events keep their ids, and Customer.io drops those that it remembers"
+        f"all {what} of the model are sent again, with all their values"
+        if kind.keeps_values
+        else f"`initial:` decides what is sent; {what} keep their ids, and Customer.io drops those that it remembers"
     )
     lines = [
         f"{stream.name}: forget that Customer.io has acknowledged {plural(stream.rows, 'row')} ({what})",

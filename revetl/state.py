@@ -724,7 +724,7 @@ class Stream:
         refused = bool(self.warehouse.fetch(no)[0][0])
         covered = _clip(merged((low, high) for low, high, outcome in ranges if outcome == "accepted"), above, hwm)
         unknown = _clip(gaps([(low, high) for low, high, _ in ranges], hwm), above, hwm)
-        if self.tables.is_person and covered:
+        if self.tables.keeps_values and covered:
             self._fit_state(lease, plan)
         with self.warehouse.transaction():
             self._guarded(lease, lease_until=self.dialect.now_ms() + LEASE_MS)
@@ -822,9 +822,9 @@ class Stream:
 
     def _state_change(self, plan: PlanTable, accepted: Any) -> sa.Executable:  # noqa: ANN401 a SQL expression
         c = plan.table.c
-        person = self.tables.is_person
-        names = [field.name for field in plan.fields] if person else ["_person", "_occurred_at", "_digest"]
-        on = ["_key"] if person else ["_key", "_variant"]
+        snapshot = self.tables.keeps_values
+        names = [*self.tables.owned_by, *(f.name for f in plan.fields)] if snapshot else ["_person", "_occurred_at", "_digest"]
+        on = ["_key"] if snapshot else ["_key", "_variant"]
         tail = ["_contract", "_fence", "_acked_at"]
         source = sa.select(
             *(c[name] for name in (*on, *names)),
@@ -844,7 +844,7 @@ class Stream:
             on=on,
             update=[*names, *tail],
             insert=[*on, *names, *tail],
-            delete_when="_gone" if person else "",
+            delete_when="_gone" if snapshot else "",
         )
 
     def _close_open(self, plan: PlanTable, accepted: Any) -> None:  # noqa: ANN401 a SQL expression
@@ -854,10 +854,11 @@ class Stream:
 
     def _merge_open(self, plan: PlanTable, facts: Mapping[str, Any], rows: Any, where: Any) -> None:  # noqa: ANN401
         c = plan.table.c
-        values = row_digest(self.dialect, [c[f.name] for f in plan.fields]) if self.tables.is_person else c._digest
+        snapshot = self.tables.keeps_values
+        values = row_digest(self.dialect, [c[f.name] for f in plan.fields]) if snapshot else c._digest
         found = {
             "_key": c._key,
-            "_variant": sa.literal("") if self.tables.is_person else c._variant,
+            "_variant": sa.literal("") if snapshot else c._variant,
             "_op": c._op,
             **facts,
             "_contract": sa.literal(plan.contract_digest),

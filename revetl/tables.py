@@ -6,7 +6,7 @@ Every stream has its own four, so that streams never wait for each other's locks
     plan__<uid>__<fence> the frozen, numbered plan of one run; dropped when it is resolved
     ack__<uid>           ranges of plan numbers with their outcome, appended at checkpoints
     open__<uid>          refused, held and unknown rows that outlive their plan
-    state__<uid>         what Customer.io has acknowledged: people by attribute, events by key
+    state__<uid>         what Customer.io has acknowledged: a snapshot by value (people), or a ledger by key (events)
     rates                one row a run that is sending: its part of the workspace's rate
     tomb__all            digests of people who were forgotten; made by the first `revetl forget`
     identity_log         groups of duplicates that a run found, by rule; made by the first run that counts them
@@ -16,12 +16,14 @@ Every stream has its own four, so that streams never wait for each other's locks
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
+
+from revetl.contracts import Sync
 
 SCHEMA_VERSION = 3
 TOMBS = "tomb__all"
@@ -56,13 +58,16 @@ class StreamTables:
         schema: the state schema.
         uid: of the stream, or `ws` for the workspace (which has only a control row).
         fields: (column, type) of each field in its canonical form.
-        is_person: people keep attributes, events keep only a ledger.
+        keeps_values: the state is a snapshot with a column a field, else a ledger of keys.
+        owned_by: for a snapshot of rows that belong to others: the sync of each owner, by the column that names the
+            owner (`_person`).
     """
 
     schema: str
     uid: str
     fields: Sequence[tuple[str, Any]] = ()
-    is_person: bool = True
+    keeps_values: bool = True
+    owned_by: Mapping[str, str] = field(default_factory=dict)
 
     def _table(self, name: str, columns: Sequence[sa.Column[Any]]) -> sa.Table:
         return sa.Table(name, sa.MetaData(), *columns, schema=quoted(self.schema))
@@ -90,9 +95,9 @@ class StreamTables:
 
     @cached_property
     def state(self) -> sa.Table:
-        """People: key, attributes, and where they come from. Events: the ledger of what was acknowledged."""
-        if self.is_person:
-            columns = _columns(("_key", sa.Text), *self.fields)
+        """A snapshot: key, values, and where they come from. A ledger: what was acknowledged."""
+        if self.keeps_values:
+            columns = _columns(("_key", sa.Text), *((name, sa.Text) for name in self.owned_by), *self.fields)
         else:
             columns = _columns(("_key", sa.Text), ("_variant", sa.Text), ("_person", sa.Text),
                                ("_occurred_at", sa.BigInteger), ("_digest", sa.Text))  # fmt: skip
@@ -126,6 +131,12 @@ class StreamTables:
     def plan(self, fence: int, columns: Sequence[str] = ()) -> sa.Table:
         """The frozen plan of one run; columns as `diffsql` gives them."""
         return self._table(f"plan__{self.uid}__{fence}", [sa.Column(quoted(name), sa.types.NULLTYPE) for name in columns])
+
+
+def stream_tables(schema: str, sync: Sync, fields: Sequence[tuple[str, Any]] = ()) -> StreamTables:
+    """The tables of a sync's stream; without the columns of its fields unless they are given."""
+    owned_by = sync.belongs_to if sync.keeps_values else {}
+    return StreamTables(schema=schema, uid=sync.uid, fields=fields, keeps_values=sync.keeps_values, owned_by=owned_by)
 
 
 def tombs_table(schema: str) -> sa.Table:

@@ -319,8 +319,8 @@ def mark_sent(warehouse: Warehouse, schema: str, name: str, uid: str) -> int:
         ConfigError, LeaseHeld, StateDamaged: nothing was changed.
     """
     stream = _whole(warehouse, schema, name, uid)
-    if "_person" not in stream.catalog[stream.tables.state.name]:
-        raise ConfigError(f"sync {name!r} sends people, and only events are ever held", hint="revetl status")
+    if stream.tables.keeps_values:
+        raise ConfigError(f"sync {name!r} sends values, and only what is sent once is ever held", hint="revetl status")
     o, state, ctl = stream.tables.open, stream.tables.state, stream.tables.ctl
     now = sa.cast(warehouse.dialect.now_ms(), sa.BigInteger)
     number = sa.cast(sa.literal(0), sa.BigInteger)  # of no contract: the row is never compared with the model's
@@ -343,8 +343,8 @@ def _whole(warehouse: Warehouse, schema: str, name: str, uid: str) -> Stream:
     """The stream, if no run is at work on it and its rows are as the last one left them."""
     _idle(warehouse, schema, name, uid)
     catalog = read_catalog(warehouse, schema)
-    is_person = "_person" not in catalog.get(f"state__{uid}", {})
-    stream = Stream(warehouse, StreamTables(schema=schema, uid=uid, is_person=is_person), catalog)
+    snapshot = "_variant" not in catalog.get(f"state__{uid}", {})  # the column of a ledger
+    stream = Stream(warehouse, StreamTables(schema=schema, uid=uid, keeps_values=snapshot), catalog)
     stream.create(name)
     stream.read()
     stream.verify()

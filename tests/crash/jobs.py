@@ -108,9 +108,9 @@ def perform(
 ) -> RunResult:  # fmt: skip
     """One whole run of a job, as `revetl run` makes it; `socket_probe` is `probe` where it is not given."""
     world = job.world()
-    people, events = engine_module.PERSON_CHUNK_ROWS, engine_module.EVENT_CHUNK_ROWS
+    people, events = engine_module.SNAPSHOT_CHUNK_ROWS, engine_module.LEDGER_CHUNK_ROWS
     if job.chunk:
-        engine_module.PERSON_CHUNK_ROWS = engine_module.EVENT_CHUNK_ROWS = job.chunk
+        engine_module.SNAPSHOT_CHUNK_ROWS = engine_module.LEDGER_CHUNK_ROWS = job.chunk
     mine = warehouse or job.open(probe=probe)
     settings = DeliverySettings(
         requests_per_second=100_000, operations_per_second=10_000_000, max_batch_operations=job.batch,
@@ -127,6 +127,6 @@ def perform(
             identify_timestamp=job.stamped,
         )  # fmt: skip
     finally:
-        engine_module.PERSON_CHUNK_ROWS, engine_module.EVENT_CHUNK_ROWS = people, events
+        engine_module.SNAPSHOT_CHUNK_ROWS, engine_module.LEDGER_CHUNK_ROWS = people, events
         if warehouse is None:
             mine.close()

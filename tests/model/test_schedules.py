@@ -74,8 +74,7 @@ class Stage:
         """One run; time has passed since the one before, if no drain wait is due."""
         before = self.now()
         with closing(self.world.connect()) as warehouse:
-            people = {c.sync.name: c for c in self.world.compiled() if c.sync.is_person}
-            engine = Engine(warehouse, schema=SCHEMA, people=people, clock=self.tide, observer=self.world.observer)
+            engine = Engine(warehouse, schema=SCHEMA, syncs=self.world.compiled(), clock=self.tide, observer=self.world.observer)
             result = engine.run(
                 self.world.compiled(("people",)), RunOptions(), settings=settings, rng=self.rng,
                 connect=lambda: SandboxDestination(self.world.box), owner=f"run-{self.rng.random()}",

@@ -169,11 +169,8 @@ class World:
 
     def engine(self, warehouse: Warehouse, clock: Clock | None = None) -> Engine:
         """An engine over it."""
-        people = {c.sync.name: c for c in self.compiled() if c.sync.is_person}
-        events = [sync for sync in self.syncs if not sync.is_person]
-        followers = {name: [(e.name, e.uid) for e in events if e.person_sync == name] for name in people}
         return Engine(
-            warehouse, schema=SCHEMA, people=people, followers=followers, clock=clock or RealClock(), observer=self.observer
+            warehouse, schema=SCHEMA, syncs=self.compiled(), clock=clock or RealClock(), observer=self.observer
         )
 
     def run(

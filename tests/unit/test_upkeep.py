@@ -39,7 +39,7 @@ def stream(warehouse: Warehouse, uid: str = "p01", name: str = "people") -> Stre
     """A stream with tables."""
     one = Stream(
         warehouse,
-        StreamTables(schema=SCHEMA, uid=uid, is_person=uid != "o01"),
+        StreamTables(schema=SCHEMA, uid=uid, keeps_values=uid != "o01"),
         read_catalog(warehouse, SCHEMA),
     )
     one.create(name)
