@@ -41,11 +41,13 @@ from revetl.report import Heading
 from revetl.selection import select as select_syncs
 
 if TYPE_CHECKING:
+    from revetl.checklist import Answer
     from revetl.contracts import Sync
     from revetl.delivery import DeliverySettings
     from revetl.duplicates import Candidates
     from revetl.engine import CompiledSync, Destination, DiffResult, Engine, Observer, RunOptions, RunResult
     from revetl.forget import Receipt
+    from revetl.lint import Finding
     from revetl.plan import Counts
     from revetl.repair import Findings
     from revetl.upkeep import RunRow, StreamHealth
@@ -515,6 +517,20 @@ def write_compiled(
     write_compiled_files(compiled, project)
     for name in names:
         yield project.target_path / "compiled" / project.name / "syncs" / f"{name}.sql", compiled.sql(name)
+
+
+def lint(project: Project) -> tuple[Finding, ...]:
+    """What is wrong with the project's names, also what it accepts; opens no connection."""
+    from revetl.lint import lint as found
+
+    return found(project)
+
+
+def check(project: Project) -> tuple[Answer, ...]:
+    """The checklist, answered for this project; opens no connection."""
+    from revetl.checklist import checklist
+
+    return checklist(project, lint(project))
 
 
 def schema() -> str:

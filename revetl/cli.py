@@ -11,7 +11,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -119,6 +119,13 @@ def _output(*choices: str, default: str = "text") -> Callable[[Command], Command
         "--output", "-o", type=click.Choice(choices), default=default, envvar="REVETL_OUTPUT" if "text" in choices else None,
         show_default=True, help="Of the result on stdout.",
     )  # fmt: skip
+
+
+def _gate(function: Command) -> Command:
+    return click.option(
+        "--fail-on", type=click.Choice(["error", "warning", "info", "never"]), default="error", show_default=True,
+        help="Exit 1 for findings at least this bad.",
+    )(function)  # fmt: skip
 
 
 def _confirmations(function: Command) -> Command:
@@ -387,7 +394,67 @@ def parse(context: click.Context) -> None:
 
         project = one.load()
         api.write_manifest(project, invocation_id=one.invocation_id, environ=one.environ)
+        _warn(one, project)
         emit(f"{plural(len(project.syncs), 'sync')} and {plural(len(project.models), 'model')} are in order")
+
+
+@_command(cli, "lint")
+@_output("text", "json")
+@_gate
+@click.option("--ignored", is_flag=True, help="Show what is accepted as well, with the reasons.")
+@click.option("--explain", metavar="CODE", is_flag=False, flag_value="all", help="Say what a finding means; `all` lists them.")
+def lint(context: click.Context, output: str, fail_on: str, ignored: bool, explain: str | None) -> None:
+    """Find names that break segments: two names of one thing, missing properties, wrong types.
+
+    Reads the project's files and nothing else. A finding is accepted where it stands: ignore: {RV303: the reason}
+    """
+    with session(context) as one:
+        from revetl import api, findings, report
+
+        if explain is not None:
+            emit(findings.explained("" if explain == "all" else explain.upper(), one.out))
+            return
+        project = one.load()
+        found = api.lint(project)
+        if output == "json":
+            emit(report.json_line(findings.lint_json(found, api.heading(project))))
+        else:
+            emit(findings.lint_text(found, one.out, silenced=ignored))
+        if findings.worse(found, fail_on):
+            context.exit(1)
+
+
+@_command(cli, "check")
+@_output("text", "json")
+@_gate
+@click.option("--list", "only_list", is_flag=True, help="The checklist only, and exit 0 whatever it says.")
+def check(context: click.Context, output: str, fail_on: str, only_list: bool) -> None:
+    """Say whether the data is ready for journeys: a checklist, and the findings of the lint.
+
+    Exit 1 if a line is not met that this project could meet, or for findings as bad as --fail-on says.
+    """
+    with session(context) as one:
+        from revetl import api, findings, report
+
+        project = one.load()
+        answers, found = api.check(project), api.lint(project)
+        passed = not (any(answer.fails for answer in answers) or findings.worse(found, fail_on))
+        if output == "json":
+            emit(report.json_line(findings.check_json(answers, found, api.heading(project), passed=passed)))
+        else:
+            emit(findings.check_text(answers, one.out))
+            if not only_list:
+                emit(f"\n{findings.lint_text(found, one.out)}")
+        if not (passed or only_list):
+            context.exit(1)
+
+
+def _warn(one: Session, project: Project, names: Collection[str] | None = None) -> None:
+    """Open findings about some syncs on stderr; they change nothing of what is sent."""
+    from revetl import api, findings
+
+    for line in findings.warnings(api.lint(project), names):
+        one.log.say("warn", line, name="Lint")
 
 
 @_command(cli, "compile")
@@ -487,6 +554,7 @@ def _diff(  # noqa: PLR0913 a command's options
         project, select=select, exclude=exclude, options=options, show=SAMPLES if show_values else 0,
         observer=Progress(one.log, monotonic=time.monotonic), environ=one.environ,
     )  # fmt: skip
+    _warn(one, project, [d.sync.name for d in result.syncs])
     heading = api.heading(project)
     if output == "json":
         emit(report.json_line(report.diff_json(result, heading)))
@@ -605,6 +673,7 @@ def _run(  # noqa: PLR0913 a command's options
             tell(one, failed.error, name=failed.sync.name)
     if result.error is not None:
         tell(one, result.error)
+    _warn(one, project, [r.sync.name for r in result.syncs])
     heading = api.heading(project)
     one.log.erase()
     if output == "json":

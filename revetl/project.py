@@ -32,7 +32,7 @@ from revetl.profiles import (
     rendered,
 )
 from revetl.render import SECRET_PREFIXES, UNSET, readable, value_of
-from revetl.rules import RULES
+from revetl.rules import CHECKS, RULES
 from revetl.syncfile import NAME, SyncReader, schema
 from revetl.taxonomy import Taxonomy
 from revetl.yamlfile import Node, read
@@ -69,7 +69,7 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV202": "a key column of another type", "RV210": "a model without rows", "RV211": "max_deletes", "RV212": "max_changes",
     "RV213": "max_first_run", "RV214": "events of the past", "RV215": "no success for too long", "RV216": "max_growth",
     "RV340": "an `ignore` of no known finding", "RV341": "an `ignore` without a reason", "RV342": "a name with two meanings",
-    **{code: rule.title for code, rule in RULES.items()},
+    **{code: rule.title for code, rule in RULES.items()}, **{code: line.title for code, line in CHECKS.items()},
     "RV220": "a model's SQL does not run", "RV221": "a view or table cannot be built",
 })  # fmt: skip
 CALL = re.compile(r"\w+\(.*\)", re.DOTALL)

@@ -1,6 +1,7 @@
-"""The rules of `revetl lint`, as one table: code, severity, title, and why it matters. Codes never change their meaning.
+"""The rules of `revetl lint` and the lines of `revetl check`, as two tables. Codes never change their meaning.
 
-`lint.py` finds them; `docs/taxonomy.md` lists them, and a test keeps the page equal to this table.
+`lint.py` finds the ones and `checklist.py` answers the others; `docs/taxonomy.md` lists both, and a test keeps the page
+equal to these tables.
 """
 
 from __future__ import annotations
@@ -101,4 +102,40 @@ _TABLE: tuple[tuple[str, Severity, str, str, str], ...] = (
 )  # fmt: skip
 RULES: Mapping[str, Rule] = MappingProxyType({
     code: Rule(code=code, severity=severity, title=title, why=why, fix=fix) for code, severity, title, why, fix in _TABLE
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckLine:
+    """One line of the checklist: what has to be true before journeys are built on the data, and why."""
+
+    code: str
+    title: str
+    why: str
+
+
+_LINES: tuple[tuple[str, str, str], ...] = (
+    ("RV330", "people have one primary identifier, and every sync sends that one",
+     "Two kinds of identifier make two people out of one customer."),
+    ("RV331", "it is decided when an anonymous visitor becomes a known person, and that moment is sent",
+     "What was looked at and put into a cart before that moment belongs to nobody, and starts no journey."),
+    ("RV332", "a test with a real person has shown that anonymous activity joins the known person",
+     "Only Customer.io's own answer shows it: it merges 30 days, and lets 72 hours start journeys."),
+    ("RV333", "views, carts, checkouts, purchases and refunds are sent, each under its one name",
+     "Cart recovery, post-purchase and win-back need all five to start and to stop."),
+    ("RV334", "what these events must say is declared and required",
+     "An event without its cart, items, value or currency starts the journey, and leaves the message empty."),
+    ("RV335", "purchases and refunds have one source each",
+     "Where two systems send orders, revenue counts twice, and VIP segments do not match finance."),
+    ("RV336", "people's attributes have the right types: times as times, numbers as numbers, yes and no as booleans",
+     'Conditions such as "within the past 30 days" or "at least 2" never match a text.'),
+    ("RV337", "at least three segments check the data: cart left behind, recent buyer, lapsed customer",
+     "A segment whose size you can predict finds what a log does not show."),
+    ("RV338", "each event has a declared latency, and it was measured",
+     'If purchases arrive later than the cart journey waits, buyers get "still thinking?".'),
+    ("RV339", "somebody is told when the data changes: every sync has an owner and an alarm for drift",
+     "Most breaks come months later, with a new checkout or app."),
+)  # fmt: skip
+CHECKS: Mapping[str, CheckLine] = MappingProxyType({
+    code: CheckLine(code=code, title=title, why=why) for code, title, why in _LINES
 })  # fmt: skip

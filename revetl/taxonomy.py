@@ -65,10 +65,6 @@ class Taxonomy:
     attributes: Mapping[str, Term] = field(default_factory=dict)
     ignore: tuple[Ignore, ...] = ()
 
-    def __bool__(self) -> bool:
-        """Whether anything is declared."""
-        return bool(self.events or self.properties or self.attributes)
-
 
 class HasTaxonomy(Protocol):
     """A project, as far as names matter."""

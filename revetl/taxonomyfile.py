@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from revetl.contracts import Ignore
 from revetl.errors import Where
 from revetl.nearest import near
-from revetl.rules import RULES
+from revetl.rules import CHECKS, RULES
 from revetl.taxonomy import Role, Taxonomy, Term, fold
 from revetl.yamlfile import Node
 
@@ -33,10 +33,14 @@ TAXONOMY_KEYS: dict[str, dict[str, Any]] = {
 KINDS = ("events", "properties", "attributes")
 
 
-def ignore_schema() -> dict[str, Any]:
-    """JSON Schema of `ignore:`."""
+def ignore_schema(*, whole: bool = False) -> dict[str, Any]:
+    """JSON Schema of `ignore:`; that of the whole taxonomy takes lines of the checklist, too."""
     reason = {"type": "string", "minLength": 1, "description": "why this is accepted here"}
-    return {"type": "object", "additionalProperties": False, "properties": dict.fromkeys(RULES, reason)}
+    return {"type": "object", "additionalProperties": False, "properties": dict.fromkeys(_codes(whole=whole), reason)}
+
+
+def _codes(*, whole: bool) -> tuple[str, ...]:
+    return (*RULES, *(CHECKS if whole else ()))
 
 
 def taxonomy_schema() -> dict[str, Any]:
@@ -48,7 +52,7 @@ def taxonomy_schema() -> dict[str, Any]:
         return {"type": "object", "additionalProperties": one}
 
     kinds = {name: terms(EVENT_TERM_KEYS if name == "events" else TERM_KEYS) for name in KINDS}
-    return {"type": "object", "additionalProperties": False, "properties": {**kinds, "ignore": ignore_schema()}}
+    return {"type": "object", "additionalProperties": False, "properties": {**kinds, "ignore": ignore_schema(whole=True)}}
 
 
 class _Bad(Protocol):
@@ -80,7 +84,7 @@ class TaxonomyReader:
         for kind in KINDS:
             for key, value in right[kind].items() if kind in right else ():
                 self._term(kind, key, value)
-        self._ignore += self.ignores(right.get("ignore"))
+        self._ignore += self.ignores(right.get("ignore"), whole=True)
 
     def _term(self, kind: str, key: Node, value: Node) -> None:
         right: dict[str, Node] = {}
@@ -109,14 +113,15 @@ class TaxonomyReader:
             ignore=self.ignores(right.get("ignore")), where=key.where,
         ))  # fmt: skip
 
-    def ignores(self, node: Node | None) -> tuple[Ignore, ...]:
-        """The findings that are accepted here, each with its reason."""
+    def ignores(self, node: Node | None, *, whole: bool = False) -> tuple[Ignore, ...]:
+        """The findings that are accepted here, each with its reason; for the `whole` project lines of the checklist, too."""
+        codes = _codes(whole=whole)
         if node is None or not isinstance(node.value, dict):
             return ()
         made = []
         for key, value in node.items():
-            if key.value not in RULES:
-                self.bad(f"there is no finding {key.value!r}{near(key.value, RULES)}", key, code="RV340",
+            if key.value not in codes:
+                self.bad(f"there is no finding {key.value!r} to ignore here{near(key.value, codes)}", key, code="RV340",
                          hint="all of them: revetl lint --explain")  # fmt: skip
             elif not isinstance(value.value, str) or not value.value.strip():
                 self.bad(f"{key.value} is ignored without a reason", key, code="RV341",
