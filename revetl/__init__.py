@@ -8,6 +8,7 @@ The map, from the bottom up (imports go this way only):
     dialects, warehouse, tables      the one door to the warehouse
     diffsql, plan                    what would change, in one statement; counts and guards
     encode, ids, customerio          rows → operations → batches; replies → verdicts
+    purchases                        one order, one event; a refund follows its order
     delivery                         rates, retries, deadlines
     state                            what Customer.io has acknowledged, crash-safe
     duplicates                       people of the models who may be one person

@@ -108,14 +108,16 @@ def compile_project(project: Project, *, environ: Mapping[str, str] | None = Non
     if problems:
         places = [(p.where or Where(file=""), p) for p in problems]
         raise ProjectErrors([p for where, p in sorted(places, key=lambda x: (x[0].file, x[0].line, x[0].column))])
-    order = tuple(s.name for s in sorted(project.syncs.values(), key=lambda s: s.type.phase) if s.enabled)
+    # a refund waits for its purchase
+    ranked = sorted(project.syncs.values(), key=lambda s: (s.type.phase, bool(s.refund_of)))
+    order = tuple(s.name for s in ranked if s.enabled)
     statements, lines = {}, {}
     for name in order:
         statements[name], lines[name] = _statement(project, models, project.syncs[name].model)
     parents = {
         **{f"model.{n}": tuple(map(_node(project), r.parents)) for n, r in models.items()},
         # an event follows its person: `people+` means the events of these people, too
-        **{f"sync.{n}": (_node(project)(s.model), *(f"sync.{owner}" for owner in s.owners))
+        **{f"sync.{n}": (_node(project)(s.model), *(f"sync.{owner}" for owner in (*s.owners, s.refund_of) if owner))
            for n, s in project.syncs.items()},
     }
     return Compiled(

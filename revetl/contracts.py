@@ -26,6 +26,7 @@ from enum import StrEnum
 from revetl.errors import Where
 
 NOWHERE = Where(file="")
+CAMPAIGN_HORIZON_S = 72 * 3600  # older events cannot trigger campaigns (Track API, "track" > timestamp)
 TOO_WIDE = 10**38 - 1  # what the plan says of an integer with more digits, or its negative; always refused
 ENDLESS_S = 2**62  # what the plan says of the time "infinity", or its negative; no time in Unix seconds
 
@@ -226,10 +227,22 @@ class Initial(StrEnum):
 
 
 class Late(StrEnum):
-    """What happens to an event that can no longer trigger a campaign (older than 72 hours)."""
+    """What happens to an event that comes late: for `hold` and `send`, older than 72 hours (it starts no campaign)."""
 
     HOLD = "hold"
     SEND = "send"
+    FLAG = "flag"  # send every event with a boolean property that says whether it came late
+
+
+class Role(StrEnum):
+    """What an event is in a shop, whatever it is called."""
+
+    PURCHASE = "purchase"
+    REFUND = "refund"
+    CART = "cart"
+    CHECKOUT = "checkout"
+    VIEW = "view"
+    OTHER = "other"
 
 
 class Alike(StrEnum):
@@ -315,6 +328,10 @@ class Sync:
         occurred_at: for events: the column with the time of the fact.
         zone: for events: IANA zone of a naive `occurred_at`.
         duplicates: for people: declared rules that tell duplicates; None where nothing is declared.
+        role: for events: what they are, by the taxonomy or by a common name.
+        amount, currency: of purchases and refunds: the properties with the money, which the ledger keeps as sent.
+        refund_of: of refunds: the sync of the purchases; `order` is the column with the purchase's key.
+        late_property, late_after_s: for `late: flag`: the property, and the age in seconds that counts as late.
     """
 
     name: str
@@ -337,6 +354,13 @@ class Sync:
     identity: Identity = Identity()
     initial: Initial = Initial.SEND
     late: Late = Late.HOLD
+    late_property: str = ""
+    late_after_s: int = 0
+    role: Role | None = None
+    amount: str = ""
+    currency: str = ""
+    refund_of: str = ""
+    order: str = ""
     guards: Guards = Guards()
     latency: Latency = Latency()
     duplicates: tuple[DuplicateRule, ...] | None = None
@@ -379,6 +403,12 @@ class Sync:
         email = self.named("email")
         declared = email is not None and (email.format == "email" or self.identity.declared)
         return email if declared else None
+    @property
+    def sent_fields(self) -> tuple[Field, ...]:
+        """The contract's fields, and the one that `late: flag` adds."""
+        if not self.late_property:
+            return self.fields
+        return (*self.fields, Field(name=self.late_property, column="", type=FieldType.BOOLEAN))
 
     @property
     def keeps_values(self) -> bool:
@@ -402,5 +432,5 @@ class Sync:
 
     def contract_digest(self) -> str:
         """Sixteen hex digits over everything that decides whether a row is accepted and how it is sent."""
-        facts = [self.type, self.identifier, self.event, [repr(f) for f in self.fields]]
+        facts = [self.type, self.identifier, self.event, [repr(f) for f in self.sent_fields]]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

@@ -10,7 +10,8 @@ The model is read once and nothing is staged; why, and what was measured: `docs/
 Columns of the SELECT, in order: `_seq`, `_op`, `_key`, `_n` (rows of the model with this key), then for a snapshot
 `_m0`... (masks of changed fields, 62 bits each), `_fresh` (only new attributes changed; of a delete: not in the state),
 whose the row is where it belongs to somebody (`_person`), and for a ledger `_person`, `_anonymous`, `_occurred_at` (Unix
-seconds), `_variant`, `_digest`; then one column a field.
+seconds), `_variant`, `_digest`, where the sync declares them `_amount`, `_currency`, `_recorded` (money), `_odd` (a refund:
+1 more than its order, 2 before it) and `_late`; then one column a field.
 """
 
 from __future__ import annotations
@@ -22,7 +23,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from revetl.contracts import Field, FieldType, Late, NoPerson, OnNull, Sync, UnknownPerson, WhenMissing
+from revetl.contracts import (
+    CAMPAIGN_HORIZON_S,
+    Field,
+    FieldType,
+    Late,
+    NoPerson,
+    OnNull,
+    Sync,
+    UnknownPerson,
+    WhenMissing,
+)
 from revetl.dialects import (
     Canonical,
     Column,
@@ -38,11 +49,10 @@ from revetl.dialects import (
 )
 from revetl.errors import ContractBroken
 from revetl.identity import email_sql
-from revetl.tables import StreamTables, field_column, quoted
+from revetl.tables import AMOUNT, MONEY, StreamTables, field_column, quoted
 
 MASK_BITS = 62
 MOST_ARGUMENTS = 100  # of a function of PostgreSQL
-CAMPAIGN_HORIZON_S = 72 * 3600  # older events cannot trigger campaigns (Track API, "track" > timestamp)
 FUTURE_SLACK_S = 300  # fact sheet section 10, question 11
 UNKNOWN_HORIZON_MS = 20 * 3600 * 1000  # reliability: an id is trusted to be remembered this long
 REFUSED_RETRY_MS = 24 * 3600 * 1000
@@ -62,6 +72,7 @@ class Shape:
     person: Column | None = None
     anonymous: Column | None = None
     occurred_at: Column | None = None
+    order: Column | None = None
     duplicates: tuple[tuple[Column, ...], ...] = ()
 
     @property
@@ -121,6 +132,11 @@ def bind(sync: Sync, found: Sequence[Column]) -> Shape:
     for field, source in zip(sync.fields, columns, strict=True):
         if source is not None and (problem := type_problem(field, source)):
             problems.append(f"{field.name!r} is declared {field.type}, but {problem}")
+    amount = next((c for f, c in zip(sync.fields, columns, strict=True) if f.name == sync.amount and sync.amount), None)
+    if amount is not None and amount.kind is Kind.FLOAT:
+        problems.append(f"the amount {sync.amount!r} is {amount.native}, and money in a float is not exact; cast it to a "
+                        "decimal in the model")  # fmt: skip
+    order = pick(sync.order, "`refund_of`")
     if problems or key is None:
         raise ContractBroken(
             f"sync {sync.name!r} cannot read its model {sync.model!r}: " + "; ".join(problems),
@@ -138,6 +154,7 @@ def bind(sync: Sync, found: Sequence[Column]) -> Shape:
         person=person,
         anonymous=anonymous,
         occurred_at=occurred_at,
+        order=order,
         duplicates=tuple(alike),
     )
 
@@ -152,6 +169,7 @@ class Known:
         contract: the number of today's contract.
         has_state: whether the state's tables exist at all.
         tombs: digests of forgotten people, if anybody ever was.
+        money: whether the ledger keeps amounts yet.
     """
 
     usable: frozenset[str] = frozenset()
@@ -159,6 +177,20 @@ class Known:
     contract: int
     has_state: bool
     tombs: sa.Table | None = None
+    money: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purchases:
+    """What a refund may undo.
+
+    Attributes:
+        sent: `_key`, `_amount`, `_occurred_at` of acknowledged purchases (in a diff: also of those a run would send).
+        model: `_key` of every purchase that the model gives.
+    """
+
+    sent: sa.Subquery
+    model: sa.Subquery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +307,48 @@ def model_keys(dialect: Dialect, shape: Shape, sql: str) -> sa.Select[Any]:
     return sa.select(_key_of(dialect, shape).label("_key")).select_from(subquery_text(sql, "k"))
 
 
+def _too_late(sync: Sync, options: Options, occurred: Any) -> Any:  # noqa: ANN401 SQL expressions
+    """Whether an event is held because it can no longer trigger a campaign."""
+    if options.backfill or sync.late is not Late.HOLD:
+        return sa.false()
+    return occurred < options.now_s - CAMPAIGN_HORIZON_S
+
+
+def _amount(shape: Shape, source: Any) -> Any:  # noqa: ANN401 SQL expressions
+    """The amount of a purchase or refund as the ledger keeps it; null where that would not be exact."""
+    index = next((i for i, field in enumerate(shape.sync.fields) if field.name == shape.sync.amount), None)
+    if index is None:
+        return sa.cast(sa.null(), AMOUNT)
+    value, canonical = source.c[field_column(shape.sync.amount)], shape.canonical[index]
+    if canonical.family != "decimal":
+        return sa.cast(value, AMOUNT)
+    digits = min(28, 37 - (canonical.scale or 0))
+    fits = [value > sa.literal_column(f"-1{'0' * digits}"), value < sa.literal_column(f"1{'0' * digits}")]
+    if canonical.scale is None or canonical.scale > (AMOUNT.scale or 0):
+        fits.append(sa.cast(value, AMOUNT) == value)
+    return sa.case((sa.and_(*fits), sa.cast(value, AMOUNT)))
+
+
+def _currency(sync: Sync, source: Any) -> Any:  # noqa: ANN401 SQL expressions
+    return source.c[field_column(sync.currency)] if sync.currency else sa.cast(sa.null(), sa.Text)
+
+
+def _occurred(dialect: Dialect, shape: Shape) -> Any:  # noqa: ANN401 a SQL expression
+    assert shape.occurred_at is not None  # noqa: S101 an event sync without it does not load
+    return unix_seconds(dialect, source_column(shape.occurred_at.name), shape.occurred_at, shape.sync.zone)
+
+
+def purchases_due(dialect: Dialect, shape: Shape, sql: str, options: Options) -> sa.Select[Any]:
+    """The purchases that a run would send if Customer.io had none: `_key`, `_amount`, `_occurred_at`, once a key."""
+    extra = [_occurred(dialect, shape).label("_occurred_at"), _person_of(dialect, shape).label("_person")]
+    m = _model(dialect, shape, sql, extra)
+    in_time = sa.and_(sa.not_(_too_late(shape.sync, options, m.c._occurred_at)),
+                      m.c._occurred_at <= options.now_s + FUTURE_SLACK_S)  # fmt: skip
+    whose = [] if shape.sync.no_person is NoPerson.ANONYMOUS else [m.c._person.is_not(None)]
+    columns = (m.c._key, sa.func.max(_amount(shape, m)).label("_amount"), sa.func.max(m.c._occurred_at).label("_occurred_at"))
+    return sa.select(*columns).where(in_time, *whose).group_by(m.c._key)
+
+
 def repeated_keys(dialect: Dialect, shape: Shape, sql: str, most: int) -> sa.Select[Any]:
     """Some keys that a model gives more than once, the first in the order of text."""
     keys = model_keys(dialect, shape, sql).subquery("m").c._key
@@ -337,15 +411,17 @@ def _numbered(
 
 def changes(  # noqa: PLR0913 each is one part of the question
     dialect: Dialect, shape: Shape, sql: str, tables: StreamTables, known: Known, options: Options,
-    owners: Sequence[Owner] = (),
+    owners: Sequence[Owner] = (), purchases: Purchases | None = None,
 ) -> sa.Select[Any]:  # fmt: skip
     """The changes of a sync, by its family.
 
     Args:
         owners: those whose acknowledgement rows wait for, one for each column of `tables.owned_by` (a ledger: `_person`).
+        purchases: of a refund: what it may undo.
     """
-    form = _snapshot_changes if shape.sync.keeps_values else _ledger_changes
-    return form(dialect, shape, sql, tables, known, options, owners)
+    if shape.sync.keeps_values:
+        return _snapshot_changes(dialect, shape, sql, tables, known, options, owners)
+    return _ledger_changes(dialect, shape, sql, tables, known, options, owners, purchases)
 
 
 def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in which SQL needs it
@@ -496,33 +572,62 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
 
 def _ledger_changes(  # noqa: PLR0913 each is one part of the question
     dialect: Dialect, shape: Shape, sql: str, tables: StreamTables, known: Known, options: Options,
-    owners: Sequence[Owner],
+    owners: Sequence[Owner], purchases: Purchases | None,
 ) -> sa.Select[Any]:  # fmt: skip
     """The changes of a sync that sends each key once.
 
     `_op` is event for rows to send, shadow for those that make their person (`unknown_person: create`), and held for
-    rows that wait for a decision; summary rows are same, drift, gone, skipped, nobody, waiting, late, future,
-    held_before, refused, forgotten and bad_key.
+    rows that wait for a decision; summary rows are same, drift, gone, skipped, nobody, waiting, unbought (a refund waits
+    for its purchase), orphan (its purchase is nowhere), late, future, held_before, refused, forgotten and bad_key.
+    """
+    rows = event_rows(dialect, shape, sql, tables, known, options, owners, purchases=purchases)
+    names = [field_column(field.name) for field in shape.sync.fields]
+    payload = ["_person", "_anonymous", "_occurred_at", "_variant", "_digest", *event_extras(shape), *names]
+    return _numbered(rows, payload, ("_occurred_at",), dialect)
+
+
+def event_extras(shape: Shape) -> list[str]:
+    """The columns of a plan that only some event syncs have."""
+    late = ["_late"] if shape.sync.late_property else []
+    return [*(MONEY if shape.sync.amount else ()), *(["_odd"] if shape.order is not None else []), *late]
+
+
+def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which SQL needs it
+    dialect: Dialect, shape: Shape, sql: str, tables: StreamTables, known: Known, options: Options,
+    owners: Sequence[Owner], *, purchases: Purchases | None = None, ledger: bool = False,
+) -> sa.Subquery:  # fmt: skip
+    """Each row of the model and of the ledger with its `_op`, before any is counted or numbered.
+
+    Args:
+        ledger: with what the ledger keeps of it: `_t_amount`, `_t_currency`, `_t_recorded`, `_t_occurred_at`.
     """
     sync = shape.sync
     names = [field_column(field.name) for field in sync.fields]
-    assert shape.occurred_at is not None  # noqa: S101 an event sync without it does not load
     nothing = sa.cast(sa.null(), sa.Text)
     anonymous: Any = sa.cast(source_column(shape.anonymous.name), sa.Text) if shape.anonymous else nothing
-    occurred = unix_seconds(dialect, source_column(shape.occurred_at.name), shape.occurred_at, sync.zone)
-    extra = [_person_of(dialect, shape).label("_person"), anonymous.label("_anonymous"), occurred.label("_occurred_at")]
+    extra = [_person_of(dialect, shape).label("_person"), anonymous.label("_anonymous"),
+             _occurred(dialect, shape).label("_occurred_at")]  # fmt: skip
+    if shape.order is not None:
+        extra.append(_text_key(dialect, shape.order, "").label("_order"))
     inner = _model(dialect, shape, sql, extra)
     digest = row_digest(dialect, [inner.c._person, inner.c._occurred_at, *(inner.c[name] for name in names)])
-    m = sa.select(inner, digest.label("_digest")).subquery("d")
+    of_order: list[Any] = []
+    if shape.order is not None and sync.amount:
+        total = sa.func.sum(_amount(shape, inner)).over(partition_by=inner.c._order)
+        of_order.append(total.label("_refunded"))
+    m = sa.select(inner, digest.label("_digest"), *of_order).subquery("d")
 
     joined: Any = m
     matched: Any = sa.false()
     cases: list[tuple[Any, Any]] = []
     key: Any = m.c._key
+    kept: list[Any] = []
     if known.tombs is not None:
         cases.append((_forgotten(dialect, known.tombs, sync.identifier.value, m.c._person), sa.literal("forgotten")))
     if known.has_state:
-        t = sa.select(tables.state).where(tables.state.c._variant == "").subquery("t")
+        s = tables.state.c
+        money = [s[name] for name in MONEY] if known.money and ledger else []
+        t = sa.select(s._key, s._contract, s._digest, s._occurred_at, *money).where(s._variant == "").subquery("t")
         o = _open_rows(tables)
         joined = m.join(t, m.c._key == t.c._key, full=True).join(o, o.c._key == m.c._key, isouter=True)
         key, matched = sa.func.coalesce(m.c._key, t.c._key), t.c._key.is_not(None)
@@ -530,6 +635,8 @@ def _ledger_changes(  # noqa: PLR0913 each is one part of the question
         cases.append((sa.and_(matched, t.c._contract == known.contract, t.c._digest != m.c._digest),
                       sa.literal("drift")))  # fmt: skip
         cases.append((matched, sa.literal("same")))
+        if ledger:
+            kept = [t.c[name].label(f"_t{name}") for name in (*(MONEY if money else ()), "_occurred_at")]
     cases.append((_blank(m.c._key), sa.literal("bad_key")))
     nobody = {NoPerson.SKIP: "skipped", NoPerson.HOLD: "nobody", NoPerson.ANONYMOUS: "skipped"}[sync.no_person]
     anonymous_ok = sync.no_person is NoPerson.ANONYMOUS
@@ -553,27 +660,40 @@ def _ledger_changes(  # noqa: PLR0913 each is one part of the question
     if anonymous_ok:
         known_person = sa.or_(m.c._person.is_(None), known_person)
     cases.append((sa.not_(known_person), sa.literal("waiting")))
+    odd: Any = sa.literal(0)
+    if purchases is not None:
+        bought, given = purchases.sent.alias("bought"), purchases.model.alias("given")
+        joined = joined.join(bought, bought.c._key == m.c._order, isouter=True)
+        joined = joined.join(given, given.c._key == m.c._order, isouter=True)
+        unsent = bought.c._key.is_(None)
+        cases.append((sa.and_(unsent, given.c._key.is_(None)), sa.literal("orphan")))
+        cases.append((unsent, sa.literal("unbought")))
+        over: Any = m.c._refunded > bought.c._amount if of_order else sa.false()
+        odd = sa.case((over, 1), else_=0) + sa.case((m.c._occurred_at < bought.c._occurred_at, 2), else_=0)
     if known.has_state and not options.retry_refused:
         cases.append((sa.and_(o.c._outcome == "refused", o.c._contract == sync.contract_digest(),
                               o.c._values == m.c._digest,
                               o.c._last_try > options.now_s * 1000 - REFUSED_RETRY_MS), sa.literal("refused")))  # fmt: skip
-    if not options.backfill and sync.late is Late.HOLD:
-        cases.append((m.c._occurred_at < options.now_s - CAMPAIGN_HORIZON_S, sa.literal("late")))
+    cases.append((_too_late(sync, options, m.c._occurred_at), sa.literal("late")))
     cases.append((m.c._occurred_at > options.now_s + FUTURE_SLACK_S, sa.literal("future")))
     cases.append((shadow, sa.literal("shadow")))
-    op = sa.case(*cases, else_=sa.literal("event"))
-    payload = ["_person", "_anonymous", "_occurred_at", "_variant", "_digest", *names]
-    level2 = sa.select(
-        op.label("_op"),
+    found = {
+        "_amount": _amount(shape, m), "_currency": _currency(sync, m), "_odd": sa.cast(odd, sa.BigInteger),
+        "_recorded": sa.cast(sa.literal(int(options.baseline)), sa.BigInteger),
+        "_late": sa.func.coalesce(m.c._occurred_at < options.now_s - sync.late_after_s, sa.false()),
+    }  # fmt: skip
+    return sa.select(
+        sa.case(*cases, else_=sa.literal("event")).label("_op"),
         key.label("_key"),
         m.c._person,
         m.c._anonymous,
         m.c._occurred_at,
         sa.literal("").label("_variant"),
         m.c._digest,
+        *(found[name].label(name) for name in event_extras(shape)),
+        *kept,
         *(m.c[name] for name in names),
     ).select_from(joined).subquery("r")
-    return _numbered(level2, payload, ("_occurred_at",), dialect)
 
 
 def summary(dialect: Dialect, shape: Shape, plan: Any, options: Options) -> sa.Select[Any]:  # noqa: ANN401 a table or subquery
@@ -581,7 +701,8 @@ def summary(dialect: Dialect, shape: Shape, plan: Any, options: Options) -> sa.S
 
     Rows of the model, keys, the most rows of one key, the first and last number; then for a snapshot how many updates
     are fresh and how often each field changed, for a ledger the oldest time and how many can no longer trigger
-    campaigns, and how many people they would make where they may; then the widest value of each decimal; with a
+    campaigns, how many people they would make where they may, and of refunds how many are larger than their order, and
+    before it; then the widest value of each decimal; with a
     fingerprint, the sum of the hashes of the rows to send.
     """
     c = plan.c
@@ -599,6 +720,8 @@ def summary(dialect: Dialect, shape: Shape, plan: Any, options: Options) -> sa.S
         columns.append(sa.func.sum(sa.case((c._occurred_at < old, 1), else_=0)))
         if shape.sync.unknown_person is UnknownPerson.CREATE:
             columns.append(sa.func.count(sa.distinct(sa.case((c._op == "shadow", c._person)))))
+        if shape.order is not None:
+            columns += [sa.func.sum(sa.case((c._odd.in_([bit, 3]), 1), else_=0)) for bit in (1, 2)]
     for field, canonical in zip(shape.sync.fields, shape.canonical, strict=True):
         if canonical.family == "decimal":
             columns.append(sa.func.max(sa.func.abs(c[field_column(field.name)])))
@@ -648,6 +771,6 @@ def to_send(  # noqa: PLR0913 which rows, and how to read them
     values = [
         readable(dialect, c[field_column(field.name)], canonical, widest.get(field.name))
         for field, canonical in zip(shape.sync.fields, shape.canonical, strict=True)
-    ]
+    ] + ([c._late] if shape.sync.late_property else [])
     rows = sa.select(*head, *values).where(c._seq.between(low, high))
     return rows if dialect.ordered_scan else rows.order_by(c._seq)

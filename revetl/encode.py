@@ -8,7 +8,7 @@ of the Customer.io documentation, as kept in `docs/limits.md`.
 Row layouts (`diffsql.to_send`):
 
     person  _seq, _op, _key, mask..., one value a field        (bit i of mask i // 62: field i changed)
-    event   _seq, _key, _person, _anonymous, _occurred_at, _variant, one value a field
+    event   _seq, _key, _person, _anonymous, _occurred_at, _variant, one value a field (and whether it is late, if flagged)
 
 What is written (compact; keys in this order, attributes in the contract's order):
 
@@ -157,14 +157,14 @@ class EventEncoder:
 
     def __init__(self, sync: Sync) -> None:
         _require_name(sync, sync.event, "event", MAX_EVENT_NAME_BYTES)
-        for field in sync.fields:
+        for field in sync.sent_fields:
             _require_name(sync, field.name, "property", MAX_OPERATION_BYTES)
         self._sync = sync
-        self._codecs = [Codec(field, limit=MAX_OPERATION_BYTES) for field in sync.fields]
+        self._codecs = [Codec(field, limit=MAX_OPERATION_BYTES) for field in sync.sent_fields]
         self._ids = EventIds(sync.uid)
         # the identifiers and the name are texts of the row, too
         head = b'{"type":"person","identifiers":{%b},"action":"event","name":%b,"id":"%b","timestamp":%b,"attributes":{'
-        self._shapes = Shapes(head, 4, sync.fields, b"}}", nulls=False)
+        self._shapes = Shapes(head, 4, sync.sent_fields, b"}}", nulls=False)
 
     def encode(self, rows: Sequence[tuple[Any, ...]]) -> Encoded:
         """Operations and refusals of a page of rows."""

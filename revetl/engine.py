@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from revetl.contracts import Initial, Sync
+from revetl.contracts import Initial, Role, Sync
 from revetl.delivery import Clock, Delivery, DeliverySettings, Idle
 from revetl.destination import Refusal, Sender
 from revetl.diffsql import (
@@ -33,6 +33,7 @@ from revetl.diffsql import (
     Known,
     Options,
     Owner,
+    Purchases,
     Shape,
     bind,
     changes,
@@ -59,6 +60,8 @@ from revetl.errors import (
     Where,
 )
 from revetl.plan import Confirmations, Counts, broken, guards, read_counts
+from revetl.purchases import Stream as PurchaseStream
+from revetl.purchases import overlaps, purchases
 from revetl.rates import EVERY_S, Lane, Share
 from revetl.state import (
     LEASE_MS,
@@ -350,12 +353,14 @@ class Engine:
         """
         began = self.clock.monotonic()
         self.catalog = read_catalog(self.warehouse, self.schema)
-        results = [self._diff_one(compiled, options, settings, show) for compiled in syncs]
+        twice = self.sent_twice(syncs)
+        results = [self._diff_one(compiled, options, settings, show, twice.get(compiled.sync.name)) for compiled in syncs]
         return DiffResult(syncs=tuple(results), seconds=self.clock.monotonic() - began)
 
     def _diff_one(
-        self, compiled: CompiledSync, options: RunOptions, settings: DeliverySettings, show: int
-    ) -> SyncDiff:
+        self, compiled: CompiledSync, options: RunOptions, settings: DeliverySettings, show: int,
+        twice: RevetlError | None = None,
+    ) -> SyncDiff:  # fmt: skip
         sync = compiled.sync
         try:
             shape = self._bind(compiled)
@@ -374,6 +379,7 @@ class Engine:
             return SyncDiff(sync=sync, counts=Counts(), problems=(error,))
         counts = self._counts(compiled, shape, plan, asked, stream.state_rows)
         problems = self._problems(compiled, shape, counts, options, stream, first_run=first_run)
+        problems = [twice, *problems] if twice is not None else problems
         try:
             stream.check(asked.now_s * 1000, sends=bool(counts.sendable))
         except StateDamaged as error:
@@ -464,7 +470,54 @@ class Engine:
     ) -> sa.Select[Any]:
         sync = compiled.sync
         owners = [Owner(column=column, **self._owner(name, planned=planned)) for column, name in sync.belongs_to.items()]
-        return changes(self.warehouse.dialect, shape, compiled.sql, stream.tables, known, asked, owners)
+        return changes(
+            self.warehouse.dialect, shape, compiled.sql, stream.tables, known, asked, owners,
+            purchases=self._purchases_of(sync, asked, planned=planned),
+        )  # fmt: skip
+
+    def _purchases_of(self, sync: Sync, asked: Options, *, planned: bool) -> Purchases | None:
+        """What a refund may undo; None for any other event."""
+        if not sync.refund_of:
+            return None
+        return purchases(self.warehouse.dialect, self._purchase_stream(self.syncs[sync.refund_of]), asked, planned=planned)
+
+    def _purchase_stream(self, compiled: CompiledSync) -> PurchaseStream:
+        shape = self._bind(compiled)
+        tables = self._tables(shape)
+        kept = self.catalog.get(tables.state.name)
+        return PurchaseStream(shape=shape, sql=compiled.sql, tables=tables, has_state=kept is not None,
+                              money=kept is not None and "_amount" in kept)  # fmt: skip
+
+    def sent_twice(self, syncs: Sequence[CompiledSync]) -> dict[str, RevetlError]:
+        """The purchase syncs among `syncs` that give an order of another one; one statement, where there are two."""
+        every = [one for one in self.syncs.values() if one.sync.role is Role.PURCHASE]
+        chosen = {one.sync.name for one in syncs if one.sync.role is Role.PURCHASE}
+        if len(every) < 2 or not chosen:  # noqa: PLR2004 two of them can have the same order
+            return {}
+        parts: list[tuple[str, sa.Select[Any]]] = []
+        for one in every:
+            with suppress(ContractBroken, ConfigError):  # said where the sync itself is planned
+                parts.append((one.sync.name, model_keys(self.warehouse.dialect, self._bind(one), one.sql)))
+            state = self.tables_of(one.sync).state
+            if state.name in self.catalog:
+                parts.append((one.sync.name, sa.select(state.c._key)))
+        try:
+            rows = self.warehouse.fetch(overlaps(parts)) if parts else []
+        except WarehouseError as error:
+            return dict.fromkeys(chosen, error)
+        found: dict[str, RevetlError] = {}
+        for first, last, orders, *keys in rows:
+            for name in sorted({first, last} & chosen):
+                other = last if name == first else first
+                found.setdefault(name, ContractBroken(
+                    f"sync {name!r}: {orders:,} of its orders are those of sync {other!r} too, and would count twice; "
+                    "nothing of it was sent",
+                    hint=f"let one of the two models leave them out; if they are other orders with the same number, "
+                    f"put the shop into the key. Then: revetl diff --select {name} {other}",
+                    where=self.syncs[name].sync.where, code="RV270",
+                    keys=[masked(str(key)) for key in dict.fromkeys(keys)],
+                ))  # fmt: skip
+        return found
 
     def _owner(self, name: str, *, planned: bool) -> dict[str, Any]:
         """Those to whom a row may belong: what is in their state, and in a diff what the run would create."""
@@ -713,6 +766,7 @@ class _Run:
         self, syncs: Sequence[CompiledSync], results: dict[str, SyncResult], deletes: list[_Job]
     ) -> None:
         failed: set[str] = set()
+        twice = self.engine.sent_twice(syncs)
         for compiled in syncs:
             sync = compiled.sync
             if self.stopped:
@@ -723,6 +777,8 @@ class _Run:
                 continue
             job: _Job | None = None
             try:
+                if sync.name in twice:
+                    raise twice[sync.name]
                 job = self._prepare(compiled)
                 self._begin(job)
                 self._send_upto(job, job.counts.first)

@@ -29,8 +29,12 @@ class Counts:
         created, updated, redriven, deleted: changes, whether or not they can be sent now.
         skipped: rows without a person, by the sync's own rule.
         forgotten: rows of people who were forgotten on request; they are never sent.
-        waiting: rows whose person Customer.io does not have yet.
+        waiting: rows whose person (or, of a refund, whose purchase) Customer.io does not have yet.
         nobody: events without a person, held by the sync's own rule.
+        unbought: those of them that wait for their purchase.
+        orphans: refunds held because their purchase is neither in its ledger nor in its model.
+        over_refunded, early_refunds: refunds to be sent of orders that are refunded by more than they cost; and
+            refunds older than their order.
         late, future: events held because of their time.
         held: events whose earlier outcome is unknown for too long to send them again.
         refused: rows refused before, not yet due for another try.
@@ -58,6 +62,10 @@ class Counts:
     forgotten: int = 0
     waiting: int = 0
     nobody: int = 0
+    unbought: int = 0
+    orphans: int = 0
+    over_refunded: int = 0
+    early_refunds: int = 0
     late: int = 0
     future: int = 0
     held: int = 0
@@ -92,7 +100,7 @@ class Counts:
     @property
     def on_hold(self) -> int:
         """Rows that need a person's decision before they are sent."""
-        return self.late + self.future + self.held + self.nobody
+        return self.late + self.future + self.held + self.nobody + self.orphans
 
 
 def read_counts(  # noqa: C901 one row kind a line
@@ -106,9 +114,9 @@ def read_counts(  # noqa: C901 one row kind a line
     n = dict.fromkeys(
         ("create", "update", "redrive", "event", "shadow", "delete", "suppress", "same", "gone", "drift", "skipped",
          "nobody", "waiting", "late", "future", "held", "held_before", "refused", "refused_update", "bad_key", "stray",
-         "forgotten"), 0
+         "forgotten", "unbought", "orphan"), 0
     )  # fmt: skip
-    first = last = fresh = untriggering = duplicates = not_in_state = shadow_people = 0
+    first = last = fresh = untriggering = duplicates = not_in_state = shadow_people = over = early = 0
     oldest: int | None = None
     changed = dict.fromkeys((f.name for f in shape.sync.fields), 0)
     decimals = [
@@ -143,6 +151,10 @@ def read_counts(  # noqa: C901 one row kind a line
             if op in SEND_FIRST:
                 oldest = min((t for t in (oldest, oldest_here) if t is not None), default=None)
                 untriggering += int(old or 0)
+            if shape.order is not None:
+                if op in SEND_FIRST:
+                    over, early = over + int(tail[0] or 0), early + int(tail[1] or 0)
+                tail = tail[2:]
         if op in SEND_FIRST:
             for name, wide in zip(decimals, tail, strict=True):
                 if wide is not None:
@@ -156,7 +168,8 @@ def read_counts(  # noqa: C901 one row kind a line
             duplicates += matched - (state_rows - gone)
     elif matched > state_rows - n["gone"] >= 0:
         duplicates += matched - (state_rows - n["gone"])
-    waiting_like = n["nobody"] + n["waiting"] + n["late"] + n["future"] + n["held"] + n["held_before"]
+    waiting = n["waiting"] + n["unbought"]
+    waiting_like = n["nobody"] + waiting + n["orphan"] + n["late"] + n["future"] + n["held"] + n["held_before"]
     created = n["create"] + n["event"] + n["shadow"] + waiting_like + n["refused"]
     return Counts(
         model_rows=sum(n.values()) - n["gone"] - n["stray"] - n["delete"] - n["suppress"],
@@ -167,8 +180,12 @@ def read_counts(  # noqa: C901 one row kind a line
         deleted=n["delete"] + n["suppress"],
         skipped=n["skipped"],
         forgotten=n["forgotten"],
-        waiting=n["waiting"],
+        waiting=waiting,
         nobody=n["nobody"],
+        unbought=n["unbought"],
+        orphans=n["orphan"],
+        over_refunded=over,
+        early_refunds=early,
         late=n["late"],
         future=n["future"],
         held=n["held"] + n["held_before"],

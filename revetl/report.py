@@ -251,11 +251,19 @@ def explained(  # noqa: C901 one sentence a number
                     f"revetl resolve --resend --select {name}"))  # fmt: skip
     if counts.nobody:
         out.append((f"{plural(counts.nobody, 'event')} held: without a person (no_person: hold)", ""))
-    if counts.waiting:
-        out.append(
-            (f"{plural(counts.waiting, 'event')} waiting: Customer.io does not have their person yet; sent once it does",
-             "revetl run")
-        )
+    if counts.orphans:
+        out.append((f"{plural(counts.orphans, 'refund')} held: their order is neither sent nor in its model; they go out once "
+                    "it has come", ""))  # fmt: skip
+    if counts.waiting > counts.unbought:
+        out.append((f"{plural(counts.waiting - counts.unbought, 'event')} waiting: Customer.io does not have their person "
+                    "yet; sent once it does", "revetl run"))  # fmt: skip
+    if counts.unbought:
+        out.append((f"{plural(counts.unbought, 'refund')} waiting: Customer.io does not have their order yet; sent once it "
+                    "does", "revetl run"))  # fmt: skip
+    if counts.over_refunded:
+        out.append((f"{plural(counts.over_refunded, 'refund')} of orders that are refunded by more than they cost", ""))
+    if counts.early_refunds:
+        out.append((f"{plural(counts.early_refunds, 'refund')} with a time before that of their order", ""))
     if counts.shadows:
         who = "person" if counts.shadow_people == 1 else "people"
         out.append((f"{plural(counts.shadows, 'event')} of {counts.shadow_people:,} {who} whom Customer.io does not have: each "
@@ -436,6 +444,7 @@ def counts_json(counts: Counts) -> dict[str, int]:
     """Every number of a plan, by the names that all JSON of revetl uses."""
     names = ("model_rows", "unchanged", "created", "updated", "redriven", "skipped", "forgotten", "deleted", "planned",
              "waiting", "nobody", "late", "future", "drifted", "gone", "fresh", "untriggering", "shadows", "shadow_people",
+             "unbought", "orphans", "over_refunded", "early_refunds",
              "bad_keys", "duplicate_keys", "state_rows")  # fmt: skip
     return {name: int(getattr(counts, name)) for name in names} | {
         "held": counts.on_hold,

@@ -38,6 +38,7 @@ from revetl.diffsql import SEND_LAST, Known, Shape, row_digest
 from revetl.errors import LeaseHeld, LeaseLost, StateDamaged, WarehouseError
 from revetl.seal import Seal, measure
 from revetl.tables import (
+    MONEY,
     SCHEMA_VERSION,
     SHARED,
     TOMBS,
@@ -430,6 +431,7 @@ class Stream:
             contract=number,
             has_state=self.exists,
             tombs=tombs_table(self.tables.schema) if TOMBS in self.catalog else None,
+            money="_amount" in columns,
         )
         return known, json.dumps({**contracts, number: digests}, separators=(",", ":"))
 
@@ -726,6 +728,8 @@ class Stream:
         unknown = _clip(gaps([(low, high) for low, high, _ in ranges], hwm), above, hwm)
         if self.tables.keeps_values and covered:
             self._fit_state(lease, plan)
+        elif self.tables.money and covered:
+            self._fit_ledger(lease)
         with self.warehouse.transaction():
             self._guarded(lease, lease_until=self.dialect.now_ms() + LEASE_MS)
             seal: Seal | None = None
@@ -824,6 +828,8 @@ class Stream:
         c = plan.table.c
         snapshot = self.tables.keeps_values
         names = [*self.tables.owned_by, *(f.name for f in plan.fields)] if snapshot else ["_person", "_occurred_at", "_digest"]
+        if self.tables.money:  # a plan from before `money:` was declared does not have it
+            names += [name for name in MONEY if name in c]
         on = ["_key"] if snapshot else ["_key", "_variant"]
         tail = ["_contract", "_fence", "_acked_at"]
         source = sa.select(
@@ -891,13 +897,28 @@ class Stream:
             where = sa.or_(*(plan.table.c._seq.between(low, high) for low, high in part))
             self._merge_open(plan, facts, plan.table, where)
 
+    def _unseal(self, lease: Lease) -> None:
+        """Before the state's columns change, which is before the fold's transaction: a kill between is no damage."""
+        self._guarded(lease, state_seal=sa.null())
+        self.control, self._seal = replace(self.control, state_seal=None), None
+
+    def _fit_ledger(self, lease: Lease) -> None:
+        """Give a ledger from before `money:` was declared its columns; its old rows keep no amount."""
+        have = self.catalog[self.tables.state.name]
+        missing = [column for column in self.tables.state.columns if column.name in MONEY and column.name not in have]
+        if not missing:
+            return
+        self._unseal(lease)
+        prepare = self.warehouse.engine.dialect.identifier_preparer
+        table = prepare.format_table(self.tables.state)
+        for column in missing:
+            kind = column.type.compile(self.warehouse.engine.dialect)
+            add = f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {prepare.quote(column.name)} {kind}"
+            self.warehouse.execute(sa.text(add))
+        self.catalog = {**self.catalog, **read_catalog(self.warehouse, self.tables.schema)}
+
     def _fit_state(self, lease: Lease, plan: PlanTable) -> None:
         """Give the state a column of the right type for each attribute of the plan."""
-        def unseal() -> None:
-            # the columns change before the fold's transaction: a kill between must not look like damage
-            self._guarded(lease, state_seal=sa.null())
-            self.control, self._seal = replace(self.control, state_seal=None), None
-
         have = dict(self.catalog.get(self.tables.state.name, {}))
         prepare = self.warehouse.engine.dialect.identifier_preparer
         table = prepare.format_table(self.tables.state)
@@ -905,13 +926,13 @@ class Stream:
             name, column = prepare.quote(quoted(field.name)), have.get(field.name)
             if column is not None and family_of(column) != family_of(field):
                 # kept under another encoding: the diff does not read it, and sends the rows that have a value
-                unseal()
+                self._unseal(lease)
                 self.warehouse.execute(sa.text(f"ALTER TABLE {table} DROP COLUMN {name}"))
                 column = None
             if column is None:
                 self.warehouse.execute(sa.text(f"ALTER TABLE {table} ADD COLUMN {name} {field.native}"))
             elif field.scale is not None and column.scale is not None and column.scale < field.scale:
-                unseal()
+                self._unseal(lease)
                 self.warehouse.execute(sa.text(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {field.native}"))
             else:
                 continue

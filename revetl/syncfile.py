@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from revetl import formats
 from revetl.contracts import (
+    CAMPAIGN_HORIZON_S,
     Alike,
     DuplicateRule,
     Field,
@@ -30,6 +31,7 @@ from revetl.contracts import (
     OnMoved,
     OnNull,
     OnShared,
+    Role,
     Sync,
     SyncType,
     UnknownPerson,
@@ -37,7 +39,7 @@ from revetl.contracts import (
 )
 from revetl.errors import ConfigError, Where
 from revetl.nearest import near
-from revetl.taxonomy import Taxonomy
+from revetl.taxonomy import Taxonomy, role_of_event
 from revetl.taxonomyfile import TaxonomyReader, ignore_schema, taxonomy_schema
 from revetl.yamlfile import Node
 
@@ -77,6 +79,9 @@ DUPLICATE_KEYS: dict[str, dict[str, Any]] = {
     "name": WORD, "columns": {"type": "array", "items": WORD}, "normalize": {"enum": [v.value for v in Alike]},
 }  # fmt: skip
 LATENCY_KEYS = {"warn": TEXT, "error": TEXT}
+LATE_KEYS = {"policy": {"enum": [v.value for v in Late]}, "property": WORD, "after": TEXT}
+MONEY_KEYS = {"amount": WORD, "currency": WORD}
+REFUND_KEYS = {"sync": WORD, "key": WORD}
 IDENTIFY_KEYS = {kind.value: WORD for kind in IdentifierKind}
 PERSON_KEYS = {**IDENTIFY_KEYS, "sync": WORD, "anonymous_id": WORD}
 TIME_KEYS = {"column": WORD, "zone": TEXT}
@@ -85,10 +90,11 @@ SYNC_KEYS: dict[str, dict[str, Any]] = {
     "attributes": ANY_OBJECT, "event": WORD, "person": ANY_OBJECT, "key": WORD,
     "occurred_at": {"type": ["string", "object"], "minLength": 1}, "properties": ANY_OBJECT,
     "when_missing": {"enum": [v.value for v in WhenMissing]}, "no_person": {"enum": [v.value for v in NoPerson]},
-    "initial": {"enum": [v.value for v in Initial]}, "late": {"enum": [v.value for v in Late]}, "guards": ANY_OBJECT,
+    "initial": {"enum": [v.value for v in Initial]}, "late": {"type": ["string", "object"]}, "guards": ANY_OBJECT,
     "unknown_person": {"enum": [v.value for v in UnknownPerson]}, "latency": ANY_OBJECT,
     "renamed_from": ANY_OBJECT, "tags": {"type": "array", "items": TEXT}, "owner": TEXT,
     "description": TEXT, "enabled": BOOLEAN, "ignore": ANY_OBJECT, "duplicates": {"type": "array"},
+    "money": ANY_OBJECT, "refund_of": ANY_OBJECT,
 }  # fmt: skip
 NEEDED = {
     SyncType.PERSON: ("identify_by", "attributes"), SyncType.EVENT: ("event", "person", "key", "occurred_at"),
@@ -130,6 +136,9 @@ def schema() -> dict[str, Any]:
                         **_closed({**DUPLICATE_KEYS, "columns": {**DUPLICATE_KEYS["columns"], "minItems": 1}}),
                         "required": ["name", "columns"]}},
                     "latency": _closed(LATENCY_KEYS), "uid": {"type": "string", "pattern": f"^{UID.pattern}$"},
+                    "late": {"oneOf": [{"enum": ["hold", "send"]}, _closed(LATE_KEYS)]},
+                    "money": {**_closed(MONEY_KEYS), "required": ["amount"]},
+                    "refund_of": {**_closed(REFUND_KEYS), "required": ["sync", "key"]},
                     "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
                 }),
                 "required": ["name", "uid", "model", "type"],
@@ -248,6 +257,7 @@ class SyncReader:
 
     def cross_check(self) -> None:
         """What only all files together can show."""
+        self._roles()
         events: dict[str, str] = {}
         for name, node in self._seen.nodes.items():
             holder = node.get("person")
@@ -262,6 +272,7 @@ class SyncReader:
             if sync is None:
                 continue
             self._owner(sync, place)
+            self._refunds(sync, node)
             first = events.setdefault(sync.event, name)
             if first != name:
                 self.bad(f"syncs {first!r} and {name!r} both send {sync.event!r}; one sync sends an event",
@@ -412,6 +423,7 @@ class SyncReader:
         guards, latency = self._guards(node), self._latency(node)
         ignore = self._taxonomy.ignores(node.get("ignore"))
         duplicates = self._duplicates(node)
+        told = {} if person else {**self._late(node, fields, latency), **self._money(node, fields), **self._refund(node)}
         if len(self._problems) > before or identifier is None:
             return None
         tags = node.get("tags")
@@ -421,7 +433,7 @@ class SyncReader:
             fields=fields, event=event, person=column, person_sync=owner, anonymous=anonymous, occurred_at=occurred_at,
             zone=zone, when_missing=WhenMissing(text("when_missing", "ignore")),
             no_person=NoPerson(text("no_person", "skip")), unknown_person=UnknownPerson(text("unknown_person", "hold")),
-            initial=Initial(initial), late=Late(text("late", "hold")),
+            initial=Initial(initial), **told,
             guards=guards, latency=latency, description=text("description"), owner=text("owner"), duplicates=duplicates,
             tags=tuple(str(tag.value) for tag in tags.value) if tags is not None else (),
             ignore=ignore, enabled=node.get("enabled") is None or bool(node.get("enabled").value),  # type: ignore[union-attr]  # just tested
@@ -431,7 +443,8 @@ class SyncReader:
     def _wrong_kind(self, node: Node, *, person: bool) -> None:
         """Keys that belong to the other type of sync."""
         others = ("event", "person", "key", "occurred_at", "properties", "no_person", "unknown_person", "late",
-                  "latency") if person else ("identify_by", "attributes", "when_missing", "duplicates")  # fmt: skip
+                  "latency", "money", "refund_of") if person else (
+                  "identify_by", "attributes", "when_missing", "duplicates")  # fmt: skip
         for name in others:
             found = node.get(name)
             if found is not None:
@@ -715,6 +728,104 @@ class SyncReader:
                 normalize=Alike(right["normalize"].value) if "normalize" in right else Alike.TRIM,
             )  # fmt: skip
         return tuple(made.values())
+    # --- money and time --------------------------------------------------------------------------------------------
+
+    def _late(self, node: Node, fields: Sequence[Field], latency: Latency) -> dict[str, Any]:
+        """The policy, and for `flag` its property and the age that counts as late."""
+        found = node.get("late")
+        if found is None:
+            return {}
+        if not isinstance(found.value, dict):
+            problem = _mismatch(found, LATE_KEYS["policy"])
+            if problem:
+                self.bad(f"'late' {problem}", found)
+            elif found.value == Late.FLAG:
+                self.bad("`late: flag` needs the property that says so", found, code="RV095",
+                         hint="late: {policy: flag, property: arrived_late}")  # fmt: skip
+            return {} if problem else {"late": Late(found.value)}
+        right = self._keys(found, LATE_KEYS, "`late`")
+        policy, name = self._inner(found, "policy"), self._inner(found, "property")
+        if "policy" not in right or ("property" in found.value and "property" not in right):
+            if "policy" not in found.value:
+                self._missing(found, "policy", "`late` needs a policy", hint="late: {policy: flag, property: arrived_late}")
+            return {}
+        if policy != Late.FLAG:
+            for key in ("property", "after"):
+                if key in right:
+                    self.bad(f"{key!r} goes with `policy: flag`", right[key], code="RV095")
+            return {"late": Late(policy)}
+        if "property" not in right:
+            self.bad("`policy: flag` needs the property that says so", found, code="RV095",
+                     hint="late: {policy: flag, property: arrived_late}")  # fmt: skip
+            return {}
+        self._field_name(right["property"], None, person=False)
+        if name.lower() in {f.name.lower() for f in fields}:
+            self.bad(f"{name!r} is a property of the model already", right["property"], code="RV095")
+        after = self._seconds(right.get("after")) or latency.error_s or latency.warn_s or CAMPAIGN_HORIZON_S
+        return {"late": Late.FLAG, "late_property": name, "late_after_s": after}
+
+    def _money(self, node: Node, fields: Sequence[Field]) -> dict[str, Any]:
+        """The properties that carry the amount and the currency."""
+        found = node.get("money")
+        if found is None:
+            return {}
+        right = self._keys(found, MONEY_KEYS, "`money`")
+        if isinstance(found.value, dict) and "amount" not in found.value:
+            self._missing(found, "amount", "`money` needs the property with the amount",
+                          hint="money: {amount: value, currency: currency}")  # fmt: skip
+        kinds = {f.name: f.type for f in fields}
+        for name, allowed in (("amount", (FieldType.NUMBER, FieldType.INTEGER)), ("currency", (FieldType.STRING,))):
+            one = right.get(name)
+            if one is None or (not kinds and node.get("properties") is not None):
+                continue
+            if one.value not in kinds:
+                self.bad(f"there is no property {one.value!r}{near(str(one.value), kinds)}", one, code="RV096",
+                         hint=f"`money` names properties of this event: {', '.join(kinds)}")  # fmt: skip
+            elif kinds[one.value] not in allowed:
+                self.bad(f"{one.value!r} is a {kinds[one.value]}, and {name!r} needs a {' or '.join(allowed)}", one,
+                         code="RV096")  # fmt: skip
+        return {"amount": self._inner(found, "amount"), "currency": self._inner(found, "currency")}
+
+    def _refund(self, node: Node) -> dict[str, Any]:
+        """Which purchase a refund undoes."""
+        found = node.get("refund_of")
+        if found is None:
+            return {}
+        self._keys(found, REFUND_KEYS, "`refund_of`")
+        if isinstance(found.value, dict) and not found.value.keys() >= REFUND_KEYS.keys():
+            self._missing(found, next(k for k in REFUND_KEYS if k not in found.value),
+                          "`refund_of` needs the sync of the purchases and the column with their key",
+                          hint="refund_of: {sync: order_completed, key: order_id}")  # fmt: skip
+        return {"refund_of": self._inner(found, "sync"), "order": self._inner(found, "key")}
+
+    def _roles(self) -> None:
+        """What each event is, now that all names are declared."""
+        for name, sync in self.syncs.items():
+            role = role_of_event(self.taxonomy, sync.event) if sync.event else None
+            self.syncs[name] = replace(sync, role=role or (Role.REFUND if sync.refund_of else None))
+
+    def _refunds(self, sync: Sync, node: Node) -> None:
+        """Money and refunds, once all syncs are known."""
+        if sync.amount and sync.role not in {Role.PURCHASE, Role.REFUND}:
+            self.bad("`money` belongs to purchases and refunds", node.get("money") or node, code="RV096",
+                     hint=_declared(sync.event, Role.PURCHASE))  # fmt: skip
+        if not sync.refund_of:
+            return
+        place = node.get("refund_of") or node
+        bought = self.syncs.get(sync.refund_of)
+        names = [name for name, other in self.syncs.items() if other.role is Role.PURCHASE]
+        if sync.role is not Role.REFUND:
+            self.bad(f"`refund_of` belongs to a refund, and {sync.event!r} is a {sync.role}", place, code="RV097",
+                     hint=_declared(sync.event, Role.REFUND))  # fmt: skip
+        elif sync.refund_of not in self._seen.names:
+            self.bad(f"there is no sync {sync.refund_of!r}{near(sync.refund_of, names)}", place, code="RV097")
+        elif bought is not None and bought.role is not Role.PURCHASE:
+            self.bad(f"sync {sync.refund_of!r} sends no purchases", place, code="RV097",
+                     hint=_declared(bought.event or "Order Completed", Role.PURCHASE)
+                     + (f"; or name {' or '.join(names)}" if names else ""))  # fmt: skip
+        elif bought is not None and sync.enabled and not bought.enabled:
+            self.bad(f"sync {sync.name!r} waits for the purchases of {bought.name!r}, which is not enabled", place,
+                     code="RV097", hint="enable that one, or disable this one as well")  # fmt: skip
 
     def _latency(self, node: Node) -> Latency:
         found = node.get("latency")
@@ -784,6 +895,10 @@ def _mismatch(node: Node, rule: Mapping[str, Any]) -> str:
     if "items" in rule:
         return next((problem for item in node.value if (problem := _mismatch(item, rule["items"]))), "")
     return ""
+
+
+def _declared(event: str, role: Role) -> str:
+    return f"declare it: taxonomy: {{events: {{{event}: {{role: {role}}}}}}}"
 
 
 def new_uid() -> str:

@@ -30,6 +30,8 @@ TOMBS = "tomb__all"
 IDENTITY_LOG = "identity_log"
 RATES = "rates"
 SHARED = ("runs", "sync_log", RATES)  # made by the first run
+AMOUNT = sa.Numeric(38, 9)  # of purchases and refunds, as sent
+MONEY = ("_amount", "_currency", "_recorded")  # the ledger's columns of streams that declare `money:`
 LONGEST_NAME = 60  # PostgreSQL cuts names at 63 bytes without a word
 
 
@@ -61,6 +63,7 @@ class StreamTables:
         keeps_values: the state is a snapshot with a column a field, else a ledger of keys.
         owned_by: for a snapshot of rows that belong to others: the sync of each owner, by the column that names the
             owner (`_person`).
+        money: the ledger keeps amount and currency as sent, and whether the row was only recorded (a baseline).
     """
 
     schema: str
@@ -68,6 +71,7 @@ class StreamTables:
     fields: Sequence[tuple[str, Any]] = ()
     keeps_values: bool = True
     owned_by: Mapping[str, str] = field(default_factory=dict)
+    money: bool = False
 
     def _table(self, name: str, columns: Sequence[sa.Column[Any]]) -> sa.Table:
         return sa.Table(name, sa.MetaData(), *columns, schema=quoted(self.schema))
@@ -101,6 +105,7 @@ class StreamTables:
         else:
             columns = _columns(("_key", sa.Text), ("_variant", sa.Text), ("_person", sa.Text),
                                ("_occurred_at", sa.BigInteger), ("_digest", sa.Text))  # fmt: skip
+            columns += _columns(*zip(MONEY, (AMOUNT, sa.Text, sa.BigInteger), strict=True)) if self.money else []
         tail = _columns(("_contract", sa.BigInteger), ("_fence", sa.BigInteger), ("_acked_at", sa.BigInteger))
         return self._table(f"state__{self.uid}", [*columns, *tail])
 
@@ -136,7 +141,9 @@ class StreamTables:
 def stream_tables(schema: str, sync: Sync, fields: Sequence[tuple[str, Any]] = ()) -> StreamTables:
     """The tables of a sync's stream; without the columns of its fields unless they are given."""
     owned_by = sync.belongs_to if sync.keeps_values else {}
-    return StreamTables(schema=schema, uid=sync.uid, fields=fields, keeps_values=sync.keeps_values, owned_by=owned_by)
+    return StreamTables(
+        schema=schema, uid=sync.uid, fields=fields, keeps_values=sync.keeps_values, owned_by=owned_by, money=bool(sync.amount)
+    )  # fmt: skip
 
 
 def tombs_table(schema: str) -> sa.Table:

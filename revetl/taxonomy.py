@@ -10,23 +10,11 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
 
-from revetl.contracts import NOWHERE, Ignore, Sync
+from revetl.contracts import NOWHERE, Ignore, Role, Sync
 from revetl.errors import Where
-
-
-class Role(StrEnum):
-    """What an event is in a shop, whatever it is called."""
-
-    PURCHASE = "purchase"
-    REFUND = "refund"
-    CART = "cart"
-    CHECKOUT = "checkout"
-    VIEW = "view"
-    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

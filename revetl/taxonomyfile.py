@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from revetl.contracts import Ignore
+from revetl.contracts import Ignore, Role
 from revetl.errors import Where
 from revetl.nearest import near
 from revetl.rules import CHECKS, RULES
-from revetl.taxonomy import Role, Taxonomy, Term, fold
+from revetl.taxonomy import Taxonomy, Term, fold
 from revetl.yamlfile import Node
 
 _TEXT: dict[str, Any] = {"type": "string"}

@@ -24,7 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "dialects project delivery connect encode",
         "diffsql warehouse compiler lint",
         "seal checklist",
-        "plan state selection grants",
+        "plan state selection grants purchases",
         "rates duplicates",
         "engine upkeep repair",
         "forget",
@@ -39,7 +39,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 SANDBOX = "sandbox"
 SQLALCHEMY = {
     *("tables", "identity", "dialects", "diffsql", "warehouse", "seal", "state", "rates", "upkeep", "engine", "repair", "forget"),
-    *("duplicates",),
+    *("duplicates", "purchases"),
 }
 HTTP = {"customerio"}
 # what `revetl --help` must not wait for

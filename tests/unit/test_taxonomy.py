@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from revetl.contracts import Ignore
+from revetl.contracts import Ignore, Role
 from revetl.project import load
 from revetl.taxonomy import (
     ATTRIBUTE_WORDS,
     EVENT_WORDS,
     PROPERTY_WORDS,
     Meanings,
-    Role,
     Taxonomy,
     Term,
     alike,
