@@ -254,7 +254,7 @@ def test_delivery_md_has_the_real_defaults() -> None:
 
 
 def test_state_md_explains_every_column() -> None:
-    person, event = StreamTables(schema="s", uid="u"), StreamTables(schema="s", uid="u", keeps_values=False)
+    person, event = StreamTables(schema="s", uid="u"), StreamTables(schema="s", uid="u", keeps_values=False, money=True)
     columns = {t: {str(c.name) for c in table.columns} for t, table in {
         "`state__<uid>`": person.state, "`open__<uid>`": person.open, "`ctl__<uid>`": person.ctl}.items()}  # fmt: skip
     columns["`state__<uid>`"] |= {str(c.name) for c in event.state.columns}
