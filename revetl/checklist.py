@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from revetl.contracts import Ignore, Sync, SyncType
+from revetl.contracts import Ignore, Role, Sync, SyncType
 from revetl.errors import Where
 from revetl.lint import Finding, open_findings
 from revetl.project import Project
 from revetl.rules import CHECKS, CheckLine
-from revetl.taxonomy import Role, role_of, role_of_event
+from revetl.taxonomy import role_of, role_of_event
 
 SHOP_ROLES = (Role.VIEW, Role.CART, Role.CHECKOUT, Role.PURCHASE, Role.REFUND)
 LINT = "revetl lint"

@@ -11,14 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from revetl.contracts import Field, FieldType, Ignore, Sync, SyncType
+from revetl.contracts import Field, FieldType, Ignore, Role, Sync, SyncType
 from revetl.errors import Where
 from revetl.project import Project
 from revetl.rules import RULES, Rule, Severity
 from revetl.taxonomy import (
     PROPERTY_WORDS,
     Meanings,
-    Role,
     Taxonomy,
     Term,
     alike,
