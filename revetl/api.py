@@ -27,12 +27,14 @@ from datetime import UTC, datetime
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from revetl import __version__, artifacts
 from revetl.compiler import Compiled, compile_project, external_files
 from revetl.compiler import write_compiled as write_compiled_files
 from revetl.errors import ConfigError, RevetlError, WarehouseError, Where
+from revetl.nearest import near
 from revetl.profiles import Secret
 from revetl.project import Project
 from revetl.project import load as load_project
@@ -852,6 +854,10 @@ def sandbox_command(
 # --- a new project -------------------------------------------------------------------------------------------------
 
 
+# what a project can begin as: its folder of templates/
+STARTERS: Mapping[str, str] = MappingProxyType({"shop": "init", "shopify": "shopify"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
     """What `init` did.
@@ -870,14 +876,24 @@ class Made:
     problem: RevetlError | None = None
 
 
-def init(directory: str | Path, *, environ: Mapping[str, str] | None = None) -> Made:
+def init(
+    directory: str | Path, *, starter: str = "shop", environ: Mapping[str, str] | None = None
+) -> Made:
     """Make a project whose first run needs no account; no file that exists is touched.
 
+    Args:
+        starter: one of `STARTERS`: what the project begins as.
+
     Raises:
-        ConfigError: the folder cannot be written.
+        ConfigError: the folder cannot be written, or there is no such starter.
     """
+    if starter not in STARTERS:
+        raise ConfigError(
+            f"there is no starter {starter!r}{near(starter, STARTERS)}",
+            hint=f"choose one: {', '.join(STARTERS)}", code="RV280",
+        )  # fmt: skip
     folder = Path(directory).resolve()
-    template = resources.files("revetl").joinpath("templates").joinpath("init")
+    template = resources.files("revetl").joinpath("templates").joinpath(STARTERS[starter])
     written: list[str] = []
     kept: list[str] = []
     for name, template_text in sorted(_template_files(template, "")):
@@ -929,11 +945,15 @@ def _sample_file(project: Project) -> Path:
 def sample(project: Project, *, advance: bool, hours: float = 24) -> dict[str, int]:
     """Make the sample shop in the target's DuckDB file, or let time pass in it; rows by table.
 
+    A project that reads Shopify's tables gets those of a shop on Shopify.
+
     Raises:
         ConfigError: the target is no DuckDB file, or there is no shop in it.
     """
-    from revetl import sample as shop
+    from revetl import sample as plain
+    from revetl import shopify_sample
 
+    shop = shopify_sample if "shopify.order" in project.sources else plain
     path = _sample_file(project)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not advance:

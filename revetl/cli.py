@@ -342,13 +342,17 @@ for _option in _common(hidden=False):  # on a group each is put at the end
 
 
 @_command(cli, "init")
+@click.option(
+    "--from", "starter", metavar="STARTER", default="shop", show_default=True,
+    help="What to begin as: shop, or shopify for the tables that Fivetran loads.",
+)
 @click.argument("directory", default=".")
-def init(context: click.Context, directory: str) -> None:
+def init(context: click.Context, starter: str, directory: str) -> None:
     """Make a project whose first run needs no account and no editing."""
     with session(context) as one:
         from revetl import api
 
-        made = api.init(directory, environ=one.environ)
+        made = api.init(directory, starter=starter, environ=one.environ)
         for name in made.kept:
             one.log.say("warn", f"kept {name}: it was there already")
         for name in made.written:

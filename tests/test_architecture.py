@@ -21,7 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "taxonomy",
         "taxonomyfile",
         "tables syncfile profiles values customerio sample identity",
-        "dialects project delivery connect encode",
+        "dialects project delivery connect encode shopify_sample",
         "diffsql warehouse compiler lint",
         "seal checklist",
         "plan state selection grants purchases",
