@@ -953,11 +953,15 @@ def sample(project: Project, *, advance: bool, hours: float = 24) -> dict[str, i
     from revetl import sample as plain
     from revetl import shopify_sample
 
-    shop = shopify_sample if "shopify.order" in project.sources else plain
+    build, go_on = (
+        (shopify_sample.build, shopify_sample.advance)
+        if "shopify.order" in project.sources
+        else (plain.build, plain.advance)
+    )
     path = _sample_file(project)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not advance:
-        return shop.build(path)
+        return build(path)
     if not path.exists():
         raise ConfigError(f"there is no sample shop in {path}", hint="revetl sample build")
-    return shop.advance(path, hours=hours)
+    return go_on(path, hours=hours)

@@ -71,6 +71,7 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV340": "an `ignore` of no known finding", "RV341": "an `ignore` without a reason", "RV342": "a name with two meanings",
     **{code: rule.title for code, rule in RULES.items()}, **{code: line.title for code, line in CHECKS.items()},
     "RV220": "a model's SQL does not run", "RV221": "a view or table cannot be built",
+    "RV280": "no such starter of `init`",
 })  # fmt: skip
 CALL = re.compile(r"\w+\(.*\)", re.DOTALL)
 SECTION = re.compile(r"^\s*\[tool\.revetl(\.[^\]]*)?\]", re.MULTILINE)

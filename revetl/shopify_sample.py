@@ -172,7 +172,8 @@ def advance(
         assert found is not None  # noqa: S101 build wrote it
         known = db.execute("SELECT id, lower(trim(email)) FROM shopify.customer ORDER BY id").fetchall()
         early = db.execute("SELECT order_id FROM shopify.refund WHERE order_id NOT IN (SELECT id FROM shopify.order)").fetchall()
-    first, day, was = int(found[0]), int(found[1]) + 1, found[2].astimezone(UTC)
+    first, day = int(found[0]), int(found[1]) + 1
+    was: datetime = found[2].astimezone(UTC)
     present = (now or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
     at = min(max(was + timedelta(hours=hours), present - timedelta(days=1)), max(was, present))
     start = at - timedelta(hours=hours)
@@ -263,8 +264,8 @@ def _visit(shop: _Shop, who: _Buyer, at: datetime) -> None:
     bag, cart, user = _bag(shop), shop.token(), str(who.customer_id) if who.customer_id else None
     anonymous = None if user else shop.token()[:16]
     for sku, name, quantity, price, _ in bag:
-        about = {"user_id": user, "anonymous_id": anonymous, "sku": sku or name, "name": name, "category": name.split()[0].lower(),
-                 "price": price, "currency": SHOP_CURRENCY, "timestamp": at}  # fmt: skip
+        about = {"user_id": user, "anonymous_id": anonymous, "sku": sku or name, "name": name, "price": price,
+                 "category": name.split()[0].lower(), "currency": SHOP_CURRENCY, "timestamp": at}  # fmt: skip
         shop.add("web.product_viewed", id=shop.token(), **about)
         shop.add("web.product_added", id=shop.token(), cart_id=cart, quantity=quantity, **about)
     started, ordered = at + timedelta(minutes=rng.randint(3, 30)), at + timedelta(minutes=40)
@@ -303,9 +304,9 @@ def _variant(name: str) -> int:
     return 40_000_000 + sum(map(ord, name))
 
 
-def _order(
+def _order(  # noqa: PLR0913 an order's parts
     shop: _Shop, who: _Buyer, bag: Bag, at: datetime, *, tokens: tuple[str, str] | None = None, order_id: int | None = None
-) -> None:
+) -> None:  # fmt: skip
     """An order, with its lines, codes and shipping, and what becomes of it."""
     rng, plain = shop.rng, order_id is not None
     order_id = order_id or shop.id()
@@ -340,11 +341,12 @@ def _order(
         shop.add("shopify.order_line", id=shop.id(), order_id=order_id, index=index, sku=sku, title=name, name=name,
                  variant_id=None if card else _variant(name), quantity=quantity, price=price, total_discount=0.0,
                  gift_card=card)  # fmt: skip
-    shop.add("shopify.order_shipping_line", id=shop.id(), order_id=order_id, title="Standard", price=4.9, discounted_price=shipping)
+    shop.add("shopify.order_shipping_line", id=shop.id(), order_id=order_id, title="Standard", price=4.9,
+             discounted_price=shipping)  # fmt: skip
     if discount:
         shop.add("shopify.order_discount_code", order_id=order_id, index=1, code="WELCOME10", type="percentage", amount=discount)
     if fate in {"refunded", "cancelled"}:
-        _refund(shop, order_id, later, bag, round(total - shipping - (0 if included else tax), 2), 0 if included else tax, shipping)
+        _refund(shop, order_id, later, bag, subtotal, 0.0 if included else tax, shipping)
     elif fate == "part":
         _refund(shop, order_id, later, bag[:1], round(bag[0][3] * 0.5, 2), 0.0, 0.0)
     elif fate == "nothing":  # only put back on the shelf
@@ -396,8 +398,8 @@ def _store(path: Path, shop: _Shop, *, fresh: bool, unsubscribed: list[tuple[dat
         else:
             db.execute("DELETE FROM shopify.sample_meta")
         if unsubscribed:
-            db.executemany("UPDATE shopify.customer SET email_marketing_consent_state = 'unsubscribed', accepts_marketing = false, "
-                           "updated_at = $1, _fivetran_synced = $1 WHERE id = $2", unsubscribed)  # fmt: skip
+            db.executemany("UPDATE shopify.customer SET email_marketing_consent_state = 'unsubscribed', updated_at = $1, "
+                           "accepts_marketing = false, _fivetran_synced = $1 WHERE id = $2", unsubscribed)  # fmt: skip
         for name, rows in shop.rows.items():
             if rows:
                 file = Path(folder) / f"{name}.csv"

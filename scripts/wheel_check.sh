@@ -29,3 +29,5 @@ env/bin/python -m pip install --quiet --disable-pip-version-check -c "$root/cons
 env/bin/python -m pip check
 # the demo's script comes from the source tree, everything that it calls from the wheel
 env/bin/python "$root/scripts/demo.py" --folder "$work/shop"
+# a starter is files of the wheel, too
+cd "$work" && env/bin/revetl --quiet init --from shopify starter && cd starter && ../env/bin/revetl --quiet diff > diff.txt

@@ -28,7 +28,7 @@ contacts as (
     select contact, created_at, country, locale, accepts_marketing from {{ ref('stg_checkouts') }}
 ),
 
--- what the last order or checkout says that an account does not
+-- what orders and checkouts say that an account does not; a country from the latest that has one
 latest as (
     select
         identities.person_id,
@@ -39,7 +39,11 @@ latest as (
         row_number() over (
             partition by identities.person_id
             order by contacts.created_at desc, contacts.country, contacts.locale, contacts.accepts_marketing
-        ) as place
+        ) as place,
+        row_number() over (
+            partition by identities.person_id
+            order by case when contacts.country is null then 1 else 0 end, contacts.created_at desc, contacts.country, contacts.locale
+        ) as place_with_country
     from contacts
     inner join {{ ref('identities') }} as identities on contacts.contact = identities.contact
 ),
@@ -82,8 +86,8 @@ select
     accounts.phone,
     accounts.first_name,
     accounts.last_name,
-    latest.country,
-    latest.locale,
+    located.country,
+    located.locale,
     -- who was a guest first begins with the first order or checkout
     least(accounts.created_at, latest.first_seen_at) as created_at,
     coalesce(accounts.email_consent, latest.accepts_marketing) as email_consent,
@@ -97,5 +101,6 @@ select
 from persons
 left join accounts on persons.person_id = accounts.person_id and accounts.place = 1
 left join latest on persons.person_id = latest.person_id and latest.place = 1
+left join latest as located on persons.person_id = located.person_id and located.place_with_country = 1
 left join order_facts on persons.person_id = order_facts.person_id
 left join refund_facts on persons.person_id = refund_facts.person_id
