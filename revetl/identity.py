@@ -43,6 +43,7 @@ def normal_email(text: str) -> str:
 
 def email_sql(dialect: Dialect, value: Any) -> Any:  # noqa: ANN401 SQL expressions
     """`normal_email` in SQL."""
-    plain = dialect.ascii_lower(sa.func.trim(value, _ASCII_BLANKS))
+    # both branches of the CASE with one collation: PostgreSQL takes two explicit ones for a mistake
+    plain = sa.collate(dialect.ascii_lower(sa.func.trim(value, _ASCII_BLANKS)), dialect.collation)
     other = sa.func.translate(dialect.nfc(sa.func.trim(value, BLANKS)), _CAPITALS, _SMALL)
     return sa.collate(sa.case((dialect.octets(value) == sa.func.length(value), plain), else_=other), dialect.collation)
