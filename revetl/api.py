@@ -265,7 +265,7 @@ def _engine(project: Project, compiled: Compiled, warehouse: Warehouse, observer
 
 def diff(  # noqa: PLR0913 the command's options
     project: Project, *, select: Sequence[str] = (), exclude: Sequence[str] = (), options: RunOptions | None = None,
-    show: int = 0, observer: Observer | None = None, environ: Mapping[str, str] | None = None,
+    show: int = 0, check: bool = False, observer: Observer | None = None, environ: Mapping[str, str] | None = None,
 ) -> DiffResult:  # fmt: skip
     """What a run would do now; reads the warehouse, writes nothing, and reaches no destination.
 
@@ -275,6 +275,7 @@ def diff(  # noqa: PLR0913 the command's options
         exclude: selectors of syncs to leave out.
         options: as for the run.
         show: how many changes of each sync to read with their values.
+        check: read the rows that would be sent, and count what they break.
         observer: is told what happens.
         environ: instead of `os.environ`.
 
@@ -290,7 +291,7 @@ def diff(  # noqa: PLR0913 the command's options
     with _warehouse(project, "diff", read_only=True) as warehouse:
         engine = _engine(project, compiled, warehouse, observer or Silent())
         syncs = [_sync(compiled, name) for name in names]
-        return engine.diff(syncs, options or RunOptions(), settings=delivery_settings(project), show=show)
+        return engine.diff(syncs, options or RunOptions(), settings=delivery_settings(project), show=show, check=check)
 
 
 def candidates(

@@ -191,7 +191,8 @@ def manifest(project: Project, compiled: Compiled, *, head: Mapping[str, Any]) -
 
 
 def _unplaced(field: Field) -> Field:
-    return replace(field, where=NOWHERE, items=tuple(map(_unplaced, field.items)))
+    item = _unplaced(field.item) if field.item else None
+    return replace(field, where=NOWHERE, items=tuple(map(_unplaced, field.items)), item=item)
 
 
 def _node_id(project: str, node: str) -> str:

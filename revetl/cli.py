@@ -532,20 +532,22 @@ def grants(context: click.Context, dialect: str | None, prefix: str) -> None:
     "--show-values", is_flag=True, help="Keys and old → new values of some changes; on a terminal only."
 )
 @click.option(
-    "--fail-on", type=click.Choice(["changes", "deletes", "violations"]), help="Exit 1 if there are any."
+    "--fail-on", type=click.Choice(["changes", "deletes", "violations"]), help="Exit 1 if there are any; violations: --check."
 )
+@click.option("--check", is_flag=True, help="Read the rows that would be sent, and count what they break.")
 def diff(  # noqa: PLR0913 a command's options
     context: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], output: str, show_values: bool,
-    fail_on: str | None, **asked: Any,  # noqa: ANN401 the confirmations
+    fail_on: str | None, check: bool, **asked: Any,  # noqa: ANN401 the confirmations
 ) -> None:  # fmt: skip
     """Show what a run would do now. Writes nothing, and opens no connection to Customer.io."""
+    check = check or fail_on == "violations"
     with session(context) as one:
-        _diff(context, one, select, exclude, output, show_values=show_values, fail_on=fail_on, asked=asked)
+        _diff(context, one, select, exclude, output, show_values=show_values, fail_on=fail_on, check=check, asked=asked)
 
 
 def _diff(  # noqa: PLR0913 a command's options
     context: click.Context, one: Session, select: tuple[str, ...], exclude: tuple[str, ...], output: str, *,
-    show_values: bool, fail_on: str | None, asked: Mapping[str, Any],
+    show_values: bool, fail_on: str | None, check: bool, asked: Mapping[str, Any],
 ) -> None:  # fmt: skip
     from revetl import api, markdown, report
     from revetl.console import Progress
@@ -555,7 +557,7 @@ def _diff(  # noqa: PLR0913 a command's options
     project = one.load()
     options = api.run_options({**asked, "fail_fast": one.options["fail_fast"]})
     result = api.diff(
-        project, select=select, exclude=exclude, options=options, show=SAMPLES if show_values else 0,
+        project, select=select, exclude=exclude, options=options, show=SAMPLES if show_values else 0, check=check,
         observer=Progress(one.log, monotonic=time.monotonic), environ=one.environ,
     )  # fmt: skip
     _warn(one, project, [d.sync.name for d in result.syncs])
@@ -591,7 +593,8 @@ def _found(result: DiffResult, what: str) -> bool:
         return any(d.counts.planned or d.problems for d in result.syncs)
     if what == "deletes":
         return any(d.counts.deleted for d in result.syncs)
-    return any(d.problems or d.counts.bad_keys or d.counts.duplicate_keys for d in result.syncs)
+    return any(d.problems or d.counts.bad_keys or d.counts.duplicate_keys or (d.checked and d.checked.refused)
+               for d in result.syncs)  # fmt: skip
 
 
 @_command(cli, "run")
@@ -613,7 +616,7 @@ def run(  # noqa: PLR0913 a command's options
     """Send what changed, and remember what was acknowledged."""
     with session(context) as one:
         if dry_run:
-            _diff(context, one, select, exclude, output, show_values=False, fail_on=None, asked=asked)
+            _diff(context, one, select, exclude, output, show_values=False, fail_on=None, check=False, asked=asked)
             return
         if asked["full_refresh"]:
             _confirm(one, "send every selected person again, with all attributes?", yes=yes)

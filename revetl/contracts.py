@@ -22,6 +22,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from revetl.errors import Where
 
@@ -53,6 +54,23 @@ class FieldType(StrEnum):
     OBJECT = "object"
 
 
+class OnViolation(StrEnum):
+    """What becomes of a row that breaks a rule of the contract."""
+
+    REFUSE = "refuse"  # that row is not sent, the others are (the default)
+    FAIL = "fail"  # the sync stops before its first request
+    WARN = "warn"  # the row is sent, and counted
+
+
+# the rules of a field, by the keys that declare them; `on_violation` may name each
+RULES = ("type", "required", "on_null", "enum", "pattern", "format", "minimum", "maximum", "min_length", "max_length",
+         "min_items", "max_items")  # fmt: skip
+NOW = "now"  # as a bound: the moment of the plan
+MAX_DEPTH = 20  # of nested values, and so of nested declarations
+
+Bound = float | str | None
+
+
 class OnNull(StrEnum):
     """What a NULL of the model means. A null that is sent erases the value in Customer.io."""
 
@@ -70,12 +88,15 @@ class Field:
         column: the model's column; the name unless told otherwise.
         format: a name of `formats.NAMES`, or an empty string.
         normalize: `email` (trim, lower case), `trim`, `lower` or an empty string; done in SQL, before comparing.
-        minimum, maximum: inclusive bounds of numbers.
-        max_length: in UTF-8 bytes; 0 means the destination's limit only.
+        minimum, maximum: inclusive bounds: of numbers; of timestamps in Unix seconds, of dates as text, or `NOW`.
+        min_length, max_length: in UTF-8 bytes; a `max_length` of 0 means the destination's limit only.
+        min_items, max_items: of an array; a `max_items` of 0 means any number.
         pattern: a Python regular expression that the whole string must match.
-        enum: the allowed values of a string.
-        items: for arrays of objects: the contract of each item's properties.
-        item_type: for arrays of scalars.
+        enum: the allowed values, of the field's type.
+        items: the declared properties of an object, or of each object of an array; the others are not sent.
+        item: the contract of each item of an array that does not hold such objects.
+        on_violation: what becomes of a row that breaks one of the rules.
+        by_rule: the same for single rules, which wins.
         zone: IANA zone of a naive timestamp or of a date that is sent as a timestamp.
     """
 
@@ -86,21 +107,49 @@ class Field:
     on_null: OnNull = OnNull.SKIP
     format: str = ""
     normalize: str = ""
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: Bound = None
+    maximum: Bound = None
+    min_length: int = 0
     max_length: int = 0
+    min_items: int = 0
+    max_items: int = 0
     pattern: str = ""
-    enum: tuple[str, ...] = ()
+    enum: tuple[str | float, ...] = ()
     items: tuple[Field, ...] = ()
-    item_type: FieldType | None = None
+    item: Field | None = None
+    on_violation: OnViolation = OnViolation.REFUSE
+    by_rule: tuple[tuple[str, OnViolation], ...] = ()
     zone: str = ""
     description: str = ""
     ignore: tuple[Ignore, ...] = field(default=(), compare=False, repr=False)
     where: Where = field(default=NOWHERE, compare=False)
 
+    def policy(self, rule: str) -> OnViolation:
+        """What becomes of a row that breaks a rule; a value of another type cannot be written, whatever was asked."""
+        found = dict(self.by_rule).get(rule, self.on_violation)
+        return OnViolation.REFUSE if rule == "type" and found is OnViolation.WARN else found
+
+    def keeps_on_null(self) -> bool:
+        """Whether a null leaves what Customer.io has: neither erases it nor breaks a rule that keeps the row back."""
+        if self.required or self.on_null is OnNull.REFUSE:
+            return self.policy("required" if self.required else "on_null") is OnViolation.WARN
+        return self.on_null is OnNull.SKIP
+
+    def fails(self) -> bool:
+        """Whether a row that breaks one of the rules, here or inside, stops the sync."""
+        own = OnViolation.FAIL in {self.on_violation, *dict(self.by_rule).values()}
+        return own or any(one.fails() for one in (*self.items, *((self.item,) if self.item else ())))
+
+    def written(self) -> list[Any]:
+        """What decides how a nested value is written: names and types, all the way down."""
+        inner = [one.written() for one in self.items]
+        return [self.name, self.column, self.type, inner, self.item.written() if self.item else None]
+
     def digest(self) -> str:
         """Eight hex digits that change when the bytes sent for the same column value may change."""
-        facts = [self.name, self.type, self.on_null, self.normalize, self.zone]
+        facts: list[Any] = [self.name, self.type, self.on_null, self.normalize, self.zone]
+        if self.items:
+            facts.append(self.written()[3:])
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
 
 

@@ -39,16 +39,33 @@ class Refusal:
     Attributes:
         seq: its number in the plan.
         reason: a stable word: `invalid`, `required`, `too_long`, `not_finite`, `pattern`, ...
-        field: the attribute or property, or an empty string.
+        rule: the key of the contract that the row breaks; empty for a limit of Customer.io and for its own answer.
+        field: the attribute or property, `items.sku` for one inside another, or an empty string.
         message: one sentence for a person.
+        outline: what the value looks like (`outline.py`), where our own check refused.
         status: HTTP status of the answer, 0 where our own check refused before sending.
+        fails: the contract says that such a row stops the sync.
     """
 
     seq: int
     reason: str
+    rule: str = ""
     field: str = ""
     message: str = ""
+    outline: str = ""
     status: int = 0
+    fails: bool = False
+
+
+class Warned(NamedTuple):
+    """A row that breaks a rule and is sent all the same (`on_violation: warn`); as a `Refusal`."""
+
+    seq: int
+    reason: str
+    rule: str
+    field: str
+    message: str
+    outline: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

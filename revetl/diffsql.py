@@ -463,14 +463,14 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
         if usable and canonical.scale is not None:
             # engines would bring two scales to the smaller one, and round without a word
             old = sa.cast(old, canonical.type)
-        keeps = field.on_null is not OnNull.CLEAR
+        keeps, erases = field.keeps_on_null(), field.on_null is OnNull.CLEAR
         same = [n for n, fields in known.contracts.items() if fields.get(field.name) == digests[field.name]]
         news = [n for n, fields in known.contracts.items() if field.name not in fields]
         differs = sa.and_(new.is_not(None), new.is_distinct_from(old)) if keeps and usable else (
             new.is_distinct_from(old) if usable else sa.false()
         )
         # a value kept under another encoding is not comparable: send it again if there is one, or if a null erases
-        again: Any = new.is_not(None) if keeps else sa.or_(new.is_not(None), contract.not_in(news) if news else sa.true())
+        again: Any = new.is_not(None) if not erases else sa.or_(new.is_not(None), contract.not_in(news) if news else sa.true())
         if not known.has_state:
             condition: Any = sa.false()
         elif usable and len(same) == len(known.contracts):

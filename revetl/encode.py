@@ -19,8 +19,9 @@ What is written (compact; keys in this order, attributes in the contract's order
 
 Numbers keep their digits: a double is written as the shortest text that gives the same double (-0.0 stays -0.0),
 a decimal or a large integer as its own digits. Reasons of a refusal: `required`, `null`, `type`, `control_character`,
-`too_long`, `enum`, `pattern`, `format`, `minimum`, `maximum`, `not_finite`, `out_of_range`, `not_unix_seconds`,
-`json`, `too_deep`, `blank`, `event_name`, `too_many`, `too_large`.
+`too_short`, `too_long`, `enum`, `pattern`, `format`, `minimum`, `maximum`, `min_items`, `max_items`, `not_finite`,
+`out_of_range`, `not_unix_seconds`, `json`, `too_deep`, `blank`, `event_name`, `too_many`, `too_large`. Beside it stands
+the rule of the contract that the row breaks, if it is one (`docs/contract.md`). A rule that only warns lets the row pass.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from revetl.contracts import IdentifierKind, Sync
-from revetl.destination import Operation, Refusal
+from revetl.contracts import IdentifierKind, OnViolation, Sync
+from revetl.destination import Operation, Refusal, Warned
 from revetl.errors import ConfigError
 from revetl.formats import EMAIL
 from revetl.ids import EventIds
+from revetl.outline import outline
 from revetl.values import (
     ANY_CONTROL,
     BLANK,
@@ -66,10 +68,11 @@ _SENDING = frozenset({"create", "update", "redrive"})
 
 
 class Encoded(NamedTuple):
-    """A page: what can be sent, and what cannot; each in plan order."""
+    """A page: what can be sent, what cannot, and what breaks a rule and is sent; each in plan order."""
 
     operations: list[Operation]
     refusals: list[Refusal]
+    warnings: list[Warned]
 
 
 class PersonEncoder:
@@ -77,16 +80,17 @@ class PersonEncoder:
 
     Args:
         timestamp: Unix seconds for identify's `timestamp`, which orders our own writes; None leaves it out.
+        now_s: what the bound `now` of a contract means, Unix seconds.
 
     Raises:
         ConfigError: an attribute's name cannot be sent.
     """
 
-    def __init__(self, sync: Sync, *, timestamp: int | None = None) -> None:
+    def __init__(self, sync: Sync, *, timestamp: int | None = None, now_s: int = 0) -> None:
         for field in sync.fields:
             _require_name(sync, field.name, "attribute", MAX_NAME_BYTES)
         self._sync = sync
-        self._codecs = [Codec(field, limit=MAX_VALUE_BYTES) for field in sync.fields]
+        self._codecs = [Codec(field, limit=MAX_VALUE_BYTES, now_s=now_s) for field in sync.fields]
         self._words = max(1, -(-len(sync.fields) // MASK_BITS))
         self._person = b'{"type":"person","identifiers":{"%b":%%b},"action":' % sync.identifier.encode()
         stamp = b"" if timestamp is None else b'"timestamp":%d,' % timestamp
@@ -100,7 +104,7 @@ class PersonEncoder:
         Raises:
             ValueError: a row has an operation that is none of create, update, redrive, delete and suppress.
         """
-        out = Encoded([], [])
+        out = Encoded([], [], [])
         ops = {row[1] for row in rows}
         if not ops <= _SENDING | _ERASING:
             raise ValueError(f"unknown operations in the plan: {sorted(map(str, ops - _SENDING - _ERASING))}")
@@ -155,12 +159,12 @@ class EventEncoder:
         ConfigError: the event's name or a property's name cannot be sent.
     """
 
-    def __init__(self, sync: Sync) -> None:
+    def __init__(self, sync: Sync, *, now_s: int = 0) -> None:
         _require_name(sync, sync.event, "event", MAX_EVENT_NAME_BYTES)
         for field in sync.sent_fields:
             _require_name(sync, field.name, "property", MAX_OPERATION_BYTES)
         self._sync = sync
-        self._codecs = [Codec(field, limit=MAX_OPERATION_BYTES) for field in sync.sent_fields]
+        self._codecs = [Codec(field, limit=MAX_OPERATION_BYTES, now_s=now_s) for field in sync.sent_fields]
         self._ids = EventIds(sync.uid)
         # the identifiers and the name are texts of the row, too
         head = b'{"type":"person","identifiers":{%b},"action":"event","name":%b,"id":"%b","timestamp":%b,"attributes":{'
@@ -168,7 +172,7 @@ class EventEncoder:
 
     def encode(self, rows: Sequence[tuple[Any, ...]]) -> Encoded:
         """Operations and refusals of a page of rows."""
-        out = Encoded([], [])
+        out = Encoded([], [], [])
         if not rows:
             return out
         seqs, keys, people, anonymous, times, variants, *columns = zip(*rows, strict=True)
@@ -197,7 +201,7 @@ class EventEncoder:
             else:
                 problem = _identifier_problem(person, email=kind is IdentifierKind.EMAIL)
             if problem:
-                found.add(i, "", problem)
+                found.add(i, "", problem._replace(outline=outline(other if person is None else person)))
                 owners.append(b"")
             else:
                 owners.append(guest + orjson.dumps(other) if person is None else known + orjson.dumps(person))
@@ -222,31 +226,34 @@ class EventEncoder:
 
 
 class _Found:
-    """The first problem of each row of a page, with its field, and how many more the row has."""
+    """The worst problem of each row of a page, the first of its kind, with its field; how many more; and the warnings."""
 
     def __init__(self) -> None:
-        self._first: dict[int, tuple[str, Problem]] = {}
+        self._worst: dict[int, tuple[str, Problem]] = {}
         self._more: dict[int, int] = {}
+        self.warned: list[tuple[int, str, Problem]] = []
 
     def __bool__(self) -> bool:
-        return bool(self._first)
+        return bool(self._worst) or bool(self.warned)
 
     def __contains__(self, row: int) -> bool:
-        return row in self._first
+        return row in self._worst
 
     def add(self, row: int, field: str, problem: Problem) -> None:
-        if row in self._first:
+        known = self._worst.get(row)
+        if known is not None:
             self._more[row] = self._more.get(row, 0) + 1
-        else:
-            self._first[row] = (field, problem)
+        if known is None or (problem.policy is OnViolation.FAIL and known[1].policy is not OnViolation.FAIL):
+            self._worst[row] = (field, problem)
 
     def refusal(self, row: int, seq: int) -> Refusal:
-        field, problem = self._first[row]
+        field, problem = self._worst[row]
         more = self._more.get(row, 0)
         message = problem.message
         if more:
             message += f" (and {more} more problem{'s' if more > 1 else ''} in this row)"
-        return Refusal(seq=seq, reason=problem.reason, field=field, message=message)
+        return Refusal(seq=seq, reason=problem.reason, rule=problem.rule, field=field, message=message,
+                       outline=problem.outline, fails=problem.policy is OnViolation.FAIL)  # fmt: skip
 
 
 def _texts(
@@ -256,8 +263,11 @@ def _texts(
     texts, nulls = [], []
     for i, (codec, column) in enumerate(zip(codecs, columns, strict=True)):
         page = codec.page(column)
+        name = codec.field.name
         for row, problem in page.problems.items():
-            found.add(row, codec.field.name, problem)
+            found.add(row, f"{name}.{problem.path}" if problem.path else name, problem)
+        for row, problem in page.warnings:
+            found.warned.append((row, f"{name}.{problem.path}" if problem.path else name, problem))
         texts.append(page.texts)
         if page.nulls:
             nulls.append(i)
@@ -269,6 +279,7 @@ def _append(out: Encoded, seqs: Sequence[int], bodies: Sequence[bytes], found: _
         # `Operation(seq, body)`, at half the cost
         out.operations.extend(map(partial(tuple.__new__, Operation), zip(seqs, bodies, strict=True)))
         return
+    sent = set()
     for i, (seq, body) in enumerate(zip(seqs, bodies, strict=True)):
         if i in found:
             out.refusals.append(found.refusal(i, seq))
@@ -276,6 +287,12 @@ def _append(out: Encoded, seqs: Sequence[int], bodies: Sequence[bytes], found: _
             out.refusals.append(_too_large(seq, body))
         else:
             out.operations.append(Operation(seq, body))
+            sent.add(i)
+    for row, field, problem in sorted(found.warned, key=lambda one: one[0]):
+        if row in sent:
+            out.warnings.append(
+                Warned(seqs[row], problem.reason, problem.rule, field, problem.message, problem.outline)
+            )
 
 
 def _too_large(seq: int, body: bytes) -> Refusal:
@@ -307,7 +324,7 @@ def _identifiers(keys: Sequence[Any], kind: IdentifierKind, found: _Found) -> li
     for i, key in enumerate(keys):
         problem = _identifier_problem(key, email=email)
         if problem:
-            found.add(i, "", problem)
+            found.add(i, "", problem._replace(outline=outline(key)))
         texts.append(NULL if problem else orjson.dumps(key))
     return texts
 
@@ -348,7 +365,7 @@ def _event_keys(keys: Sequence[Any], found: _Found) -> Sequence[str]:
             )
         else:
             continue
-        found.add(i, "", problem)
+        found.add(i, "", problem._replace(outline=outline(key)))
         usable[i] = ""
     return usable
 
@@ -368,7 +385,7 @@ def _moments(times: Sequence[Any], found: _Found) -> list[bytes]:
                 "not_unix_seconds", "the event's time is no time in Unix seconds (milliseconds?)"
             )
         if problem:
-            found.add(i, "", problem)
+            found.add(i, "", problem._replace(outline=outline(seconds)))
         texts.append(NULL if problem else b"%d" % seconds)
     return texts
 

@@ -16,7 +16,6 @@ import json
 import random
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -24,9 +23,9 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from revetl.contracts import Initial, Role, Sync
+from revetl.contracts import Initial, OnViolation, Role, Sync
 from revetl.delivery import Clock, Delivery, DeliverySettings, Idle
-from revetl.destination import Refusal, Sender
+from revetl.destination import Refusal, Sender, Warned
 from revetl.diffsql import (
     MASK_BITS,
     SEND_LAST,
@@ -63,6 +62,7 @@ from revetl.plan import Confirmations, Counts, broken, guards, read_counts
 from revetl.purchases import Stream as PurchaseStream
 from revetl.purchases import overlaps, purchases
 from revetl.rates import EVERY_S, Lane, Share
+from revetl.reasons import Reason, Tally, listed
 from revetl.state import (
     LEASE_MS,
     Acks,
@@ -130,17 +130,6 @@ class RunOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
-    """Why rows were refused: a word, the field, one message, how many rows, and one key (masked)."""
-
-    reason: str
-    field: str
-    message: str
-    rows: int
-    example: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """One change with values; only ever made for a terminal."""
 
@@ -148,6 +137,23 @@ class Sample:
     key: str
     rows: int
     changes: Mapping[str, tuple[Any, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """The rows that would be sent, read and encoded as the run would, and not sent.
+
+    Attributes:
+        rows: that were read.
+        refused, warned: rows that the run would refuse, and that it would send with a warning.
+        whole: all rules were tried; else only those that stop the sync.
+    """
+
+    rows: int
+    refused: int
+    warned: int
+    reasons: tuple[Reason, ...]
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +168,7 @@ class SyncDiff:
         requests: a lower bound.
         seconds: that the declared rates need at least.
         fingerprint: of the SQL, the contract, the state and the rows to send.
+        checked: what the rows to be sent break; None where they were not read.
     """
 
     sync: Sync
@@ -173,6 +180,7 @@ class SyncDiff:
     seconds: float = 0.0
     samples: tuple[Sample, ...] = ()
     fingerprint: str = ""
+    checked: Checked | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +205,7 @@ class SyncResult:
         status: success | partial | error | skipped.
         acknowledged: rows that Customer.io accepted in this run (or that a baseline recorded).
         refused_now: rows that the contract or Customer.io refused in this run.
+        warned: acknowledged rows that break a rule which only warns.
         unsent: planned rows without an outcome: not sent, or sent without an answer.
     """
 
@@ -205,6 +214,7 @@ class SyncResult:
     counts: Counts = Counts()
     acknowledged: int = 0
     refused_now: int = 0
+    warned: int = 0
     unsent: int = 0
     baseline: bool = False
     fence: int = 0
@@ -287,11 +297,13 @@ class _Job:
     first_run: bool
     started: float
     key_kind: str
+    now_s: int = 0
     baseline: bool = False
     sent_intent: bool = False
     resolved: bool = False
     acknowledged: int = 0
     refused: int = 0
+    warned: int = 0
     folded: int = 0
     hwm: int = 0
     doubt: bool = False
@@ -299,8 +311,7 @@ class _Job:
     covered: list[Range] = field(default_factory=list)
     not_sent: list[Range] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
-    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
-    examples: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
 
     @property
     def sync(self) -> Sync:
@@ -344,22 +355,24 @@ class Engine:
     # --- diff ------------------------------------------------------------------------------------------------
 
     def diff(
-        self, syncs: Sequence[CompiledSync], options: RunOptions, *, settings: DeliverySettings, show: int = 0
-    ) -> DiffResult:
+        self, syncs: Sequence[CompiledSync], options: RunOptions, *, settings: DeliverySettings, show: int = 0,
+        check: bool = False,
+    ) -> DiffResult:  # fmt: skip
         """What a run would do now. Writes nothing, and opens no connection to the destination.
 
         Args:
             show: how many changes to read with their values, for each sync.
+            check: read the rows that would be sent, and count what they break.
         """
         began = self.clock.monotonic()
         self.catalog = read_catalog(self.warehouse, self.schema)
         twice = self.sent_twice(syncs)
-        results = [self._diff_one(compiled, options, settings, show, twice.get(compiled.sync.name)) for compiled in syncs]
+        results = [self._diff_one(c, options, settings, show, twice.get(c.sync.name), check=check) for c in syncs]
         return DiffResult(syncs=tuple(results), seconds=self.clock.monotonic() - began)
 
-    def _diff_one(
+    def _diff_one(  # noqa: PLR0913 what a diff may be asked
         self, compiled: CompiledSync, options: RunOptions, settings: DeliverySettings, show: int,
-        twice: RevetlError | None = None,
+        twice: RevetlError | None = None, *, check: bool = False,
     ) -> SyncDiff:  # fmt: skip
         sync = compiled.sync
         try:
@@ -388,9 +401,13 @@ class Engine:
         requests = -(-count // settings.max_batch_operations)
         seconds = max(requests / settings.requests_per_second, count / settings.operations_per_second)
         found = self._samples(shape, plan, stream, known, show) if show else ()
+        checked = None if asked.baseline else self._checked(compiled, shape, plan, counts, asked.now_s, check=check)
+        if checked is not None and (stopping := [r for r in checked.reasons if r.policy is OnViolation.FAIL]):
+            problems.append(stops(sync, stopping, sent=False))
         return SyncDiff(
             sync=sync, counts=counts, problems=tuple(problems), first_run=first_run, baseline=asked.baseline,
             requests=requests, seconds=seconds, samples=found, fingerprint=_fingerprint(compiled, stream, counts, asked),
+            checked=checked,
         )  # fmt: skip
 
     def _samples(self, shape: Shape, plan: Any, stream: Stream, known: Known, show: int) -> tuple[Sample, ...]:  # noqa: ANN401
@@ -542,6 +559,43 @@ class Engine:
         with self._located(compiled):
             rows = self.warehouse.fetch(summary(self.warehouse.dialect, shape, plan, asked))
         return read_counts(shape, rows, max(0, state_rows), fingerprint=asked.fingerprint)
+
+    def read_violations(
+        self, sync: Sync, rows: sa.Select[Any], tally: Tally, *, now_s: int, failing: bool = False
+    ) -> tuple[int, int, int]:
+        """Encode rows as a run does and send none: how many there are, would be refused, and would warn.
+
+        Args:
+            failing: only violations that stop the sync are counted.
+        """
+        encoder = PersonEncoder(sync, now_s=now_s) if sync.keeps_values else EventEncoder(sync, now_s=now_s)
+        at = 2 if sync.keeps_values else 1
+        found = [0, 0, 0]
+        for page in self.warehouse.pages(rows, PAGE_ROWS):
+            encoded = encoder.encode(page)
+            broken = [r for r in encoded.refusals if r.fails or not failing]
+            warned = [] if failing else encoded.warnings
+            keys = {row[0]: row[at] for row in page} if broken or warned else {}
+            told: list[Refusal | Warned] = [*broken, *warned]
+            for one in told:
+                tally.add(one, masked(str(keys[one.seq])))
+            for i, more in enumerate((len(page), len(broken), len({one.seq for one in warned}))):
+                found[i] += more
+        return found[0], found[1], found[2]
+
+    def _checked(  # noqa: PLR0913 the parts of one question
+        self, compiled: CompiledSync, shape: Shape, plan: Any, counts: Counts, now_s: int, *, check: bool  # noqa: ANN401
+    ) -> Checked | None:
+        """What the rows that would be sent break; the rules that stop the sync are always tried."""
+        if not check:
+            shape = failing(shape)
+        if not counts.first or not shape.sync.fields:
+            return Checked(rows=0, refused=0, warned=0, reasons=()) if check else None
+        tally = Tally()
+        with self._located(compiled):
+            rows = to_send(self.warehouse.dialect, shape, plan, counts.widest, 1, counts.first)
+            read, refused, warned = self.read_violations(shape.sync, rows, tally, now_s=now_s, failing=not check)
+        return Checked(rows=read, refused=refused, warned=warned, reasons=tally.reasons(), whole=check)
 
     def _problems(  # noqa: PLR0913 all that a guard may look at
         self, compiled: CompiledSync, shape: Shape, counts: Counts, options: RunOptions, stream: Stream, *, first_run: bool
@@ -834,7 +888,7 @@ class _Run:
         job = _Job(
             compiled=compiled, stream=stream, lease=lease, shape=shape, plan=plan, counts=counts, contracts=contracts,
             first_run=first_run, started=started, key_kind=str(shape.key.kind), lease_until=lease_until,
-            baseline=asked.baseline,
+            now_s=asked.now_s, baseline=asked.baseline,
         )  # fmt: skip
         self.held.append(job)
         self.observer.planned(sync, counts)
@@ -846,8 +900,31 @@ class _Run:
             self._baseline(job)
         elif job.counts.sendable:
             job.stream.index(job.plan)
+            self._stop_on_violations(job)
         if job.counts.held_new:
             job.stream.hold_expired(job.lease, job.plan.table)
+
+    def _stop_on_violations(self, job: _Job) -> None:
+        """Read the whole plan before its first row goes out, where the contract has rules that stop the sync.
+
+        Raises:
+            ContractBroken: a row breaks one.
+        """
+        last, narrow = job.counts.first, failing(job.shape)
+        if not narrow.sync.fields or not last:
+            return
+        renew_at = self.clock.monotonic() + CHECKPOINT_S / 2
+        for low in range(1, last + 1, SNAPSHOT_CHUNK_ROWS):
+            high = min(last, low + SNAPSHOT_CHUNK_ROWS - 1)
+            rows = to_send(self.warehouse.dialect, narrow, job.plan.table, job.counts.widest, low, high)
+            self.engine.read_violations(narrow.sync, rows, job.tally, now_s=job.now_s, failing=True)
+            if self.clock.monotonic() >= renew_at:
+                with self._renewing(job):
+                    job.stream.renew(job.lease)
+                self._renew_others(job)
+                renew_at = self.clock.monotonic() + CHECKPOINT_S / 2
+        if job.tally:
+            raise stops(job.sync, job.tally.reasons(), sent=True)
 
     def _cause(self, job: _Job | None, problem: RevetlError) -> RevetlError:
         """The reason to tell: a run whose place was taken may find its plan gone before it finds its lease gone."""
@@ -999,8 +1076,8 @@ class _Run:
 
     def _encoder(self, job: _Job) -> PersonEncoder | EventEncoder:
         if job.sync.keeps_values:
-            return PersonEncoder(job.sync, timestamp=self.plan_ts)
-        return EventEncoder(job.sync)
+            return PersonEncoder(job.sync, timestamp=self.plan_ts, now_s=job.now_s)
+        return EventEncoder(job.sync, now_s=job.now_s)
 
     def _wait_for_drain(self, stream: Stream, name: str) -> None:
         left = stream.drain_left_s() if stream.control.drain_until else 0.0
@@ -1037,12 +1114,13 @@ class _Run:
         select = to_send(
             self.warehouse.dialect, job.shape, job.plan.table, job.counts.widest, low, min(last, low + most - 1)
         )
-        chunk = Encoded([], [])
+        chunk = Encoded([], [], [])
         high, size = low - 1, 0
         for page in self.warehouse.pages(select, PAGE_ROWS):
             encoded = encoder.encode(page)
             chunk.operations.extend(encoded.operations)
             chunk.refusals.extend(encoded.refusals)
+            chunk.warnings.extend(encoded.warnings)
             if page[0][0] != high + 1 or page[-1][0] != high + len(page):
                 high = low - 1
                 break
@@ -1062,6 +1140,7 @@ class _Run:
         self, job: _Job, delivery: Delivery, chunk: Encoded, low: int, high: int
     ) -> None:
         known: list[Range] = []
+        accepted: list[Range] = []
         checkpoint_at = self.clock.monotonic() + CHECKPOINT_S
         before = delivery.stats.rows - job.acknowledged - job.refused
 
@@ -1087,13 +1166,26 @@ class _Run:
             job.refused += len(settled.refusals)
             job.doubt = job.doubt or settled.doubt
             for refusal in settled.refusals:
-                kind = (refusal.reason, refusal.field)
-                job.reasons[kind] += 1
-                job.examples.setdefault(kind, (refusal.message, refusal.seq))
+                job.tally.add(refusal)
+            accepted += settled.accepted
             known = merged([*known, *covered, *settled.not_sent, *settled.unknown])
         # what a stopped delivery did not take from the list was never sent
         rest = [(max(a, low), b) for a, b in gaps(known, high) if b >= low]
         job.not_sent = merged([*job.not_sent, *rest])
+        self._warn(job, chunk.warnings, accepted)
+
+    def _warn(self, job: _Job, warnings: Sequence[Warned], accepted: Sequence[Range]) -> None:
+        """Count the warnings of rows that were acknowledged."""
+        ranges = iter(merged(accepted))
+        low, high = next(ranges, (0, 0))
+        last = 0
+        for one in warnings:  # in the order of the plan
+            while high and one.seq > high:
+                low, high = next(ranges, (0, 0))
+            if low <= one.seq <= high:
+                job.tally.add(one)
+                job.warned += one.seq != last
+                last = one.seq
 
     def _renew_others(self, job: _Job) -> None:
         for other in self.held:
@@ -1168,23 +1260,17 @@ class _Run:
         status = "error" if error else "partial" if left else "success"
         return SyncResult(
             sync=job.sync, status=status, counts=counts, acknowledged=job.acknowledged, refused_now=job.refused,
-            unsent=unsent, baseline=job.baseline, fence=job.lease.fence,
+            warned=job.warned, unsent=unsent, baseline=job.baseline, fence=job.lease.fence,
             reasons=reasons, error=error, seconds=self.clock.monotonic() - job.started,
         )  # fmt: skip
 
     def _reasons(self, job: _Job) -> tuple[Reason, ...]:
-        """The commonest reasons of refusals, each with one masked key."""
-        top = job.reasons.most_common(5)
-        if not top:
-            return ()
-        seqs = {job.examples[kind][1]: kind for kind, _ in top}
+        """The commonest reasons of refusals, and all others, each with one masked key."""
+        if not (seqs := job.tally.seqs()):
+            return job.tally.reasons()
         c = job.plan.table.c
-        rows = self.warehouse.fetch(sa.select(c._seq, c._key).where(c._seq.in_(list(seqs))))
-        keys = {seqs[int(seq)]: masked(str(key)) for seq, key in rows}
-        return tuple(
-            Reason(reason=kind[0], field=kind[1], message=job.examples[kind][0], rows=rows, example=keys.get(kind, ""))
-            for kind, rows in top
-        )
+        rows = self.warehouse.fetch(sa.select(c._seq, c._key).where(c._seq.in_(seqs)))
+        return job.tally.reasons({int(seq): masked(str(key)) for seq, key in rows})
 
     def _log(self, result: RunResult) -> None:
         """One row a run and one a sync, in the warehouse; a run that could not open it has none."""
@@ -1221,6 +1307,30 @@ def _log_row(run_id: str, result: SyncResult, now: int) -> dict[str, Any]:
         "deleted": c.deleted, "skipped": c.skipped, "acknowledged": result.acknowledged, "refused": result.refused,
         "held": c.on_hold, "waiting": c.waiting, "unsent": result.unsent, "drifted": c.drifted,
     }  # fmt: skip
+
+
+def failing(shape: Shape) -> Shape:
+    """The shape with the fields only whose rules stop the sync."""
+    kept = [i for i, one in enumerate(shape.sync.fields) if one.fails()]
+    return replace(
+        shape, sync=replace(shape.sync, fields=tuple(shape.sync.fields[i] for i in kept)),
+        columns=tuple(shape.columns[i] for i in kept), canonical=tuple(shape.canonical[i] for i in kept),
+    )  # fmt: skip
+
+
+def stops(sync: Sync, reasons: Sequence[Reason], *, sent: bool) -> ContractBroken:
+    """The error for rows that break a rule with `on_violation: fail`."""
+    rows = sum(one.rows for one in reasons)
+    named = reasons[0].field + "."
+    first = next((f.where for f in sync.fields if named.startswith(f"{f.name}.") and f.where.file), sync.where)
+    return ContractBroken(
+        f"sync {sync.name!r}: {rows:,} row{' breaks a rule that stops' if rows == 1 else 's break rules that stop'} it "
+        f"(on_violation: fail): {listed(reasons)}" + ("; nothing was sent" if sent else ""),
+        hint=f"correct the rows in model {sync.model!r}, then: revetl diff --check --select {sync.name}",
+        where=first,
+        code="RV255",
+        keys=[one.example for one in reasons if one.example][:EXAMPLES],
+    )
 
 
 def masked(key: str) -> str:

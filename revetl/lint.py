@@ -301,13 +301,13 @@ def _types(syncs: Sequence[Sync]) -> Iterator[Finding]:
 def _family(field: Field) -> tuple[FieldType, FieldType | None]:
     """Integers and other numbers are compared alike by Customer.io."""
     numbers = {FieldType.INTEGER: FieldType.NUMBER}
-    inner = numbers.get(field.item_type, field.item_type) if field.item_type else None
+    inner = numbers.get(field.item.type, field.item.type) if field.item else None
     return numbers.get(field.type, field.type), inner
 
 
 def _typed(field: Field) -> str:
     article = "an" if field.type in {FieldType.INTEGER, FieldType.ARRAY, FieldType.OBJECT} else "a"
-    return f"{article} {field.type}" + (f" of {field.item_type}s" if field.item_type else "")
+    return f"{article} {field.type}" + (f" of {field.item.type}s" if field.item else "")
 
 
 def _attributes(syncs: Sequence[Sync]) -> Iterator[Finding]:

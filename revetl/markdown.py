@@ -15,6 +15,7 @@ from revetl.report import STATUS, Heading, duration, explained, plural, run_erro
 if TYPE_CHECKING:
     from revetl.engine import DiffResult, RunResult, SyncDiff
     from revetl.errors import RevetlError
+    from revetl.reasons import Reason
 
 MARKDOWN_BYTES = (
     60_000  # GitHub refuses a comment above 65,536 characters, and tools count bytes or characters
@@ -157,6 +158,11 @@ def _diff_sections(diff: SyncDiff) -> list[str]:
         out.append("\n".join([f"<details><summary>{_html(diff.sync.name)}: attributes of {plural(c.updated, 'update')}"
                               "</summary>", "", "| Attribute | Type | Rows changed |", "|---|---|---:|",
                               *_rows_within(lines, 12_000), "", "</details>"]))  # fmt: skip
+    if diff.checked is not None and diff.checked.reasons:
+        found = diff.checked
+        title = f"{_html(diff.sync.name)}: of {plural(found.rows, 'row')} to send"
+        title += f" {found.refused:,} would be refused, {found.warned:,} sent with a warning" if found.whole else ""
+        out.append(_reasons(title, found.reasons))
     notes = explained(diff.sync.name, c, refused=c.refused, baseline=diff.baseline, ran=False)
     if diff.first_run and not diff.baseline and c.planned:
         notes.insert(0, ("first run: nothing of this sync was ever sent", ""))
@@ -170,6 +176,18 @@ def _diff_sections(diff: SyncDiff) -> list[str]:
             )
         )
     return out
+
+
+def _reasons(title: str, reasons: Sequence[Reason]) -> str:
+    """What rows break, by rule and field; without keys."""
+    lines = [
+        f"| {escaped(x.reason)} | {escaped(x.rule)} | {escaped(x.field)} | {escaped(x.message)} | {escaped(x.outline)} "
+        f"| {x.policy} | {x.rows:,} |"
+        for x in reasons
+    ]
+    return "\n".join([f"<details><summary>{title}</summary>", "",
+                      "| Reason | Rule | Field | Message | Looks like | Policy | Rows |", "|---|---|---|---|---|---|---:|",
+                      *_rows_within(lines, 12_000), "", "</details>"])  # fmt: skip
 
 
 def _html(name: str) -> str:
@@ -212,13 +230,8 @@ def run_markdown(result: RunResult, heading: Heading, *, limit: int = MARKDOWN_B
     sections = [_warning(error) for error in run_errors(result)]
     for r in order:
         if r.reasons:
-            lines = [
-                f"| {escaped(x.reason)} | {escaped(x.field)} | {escaped(x.message)} | {x.rows:,} |"
-                for x in r.reasons
-            ]
-            sections.append("\n".join([f"<details><summary>{_html(r.sync.name)}: {plural(r.refused, 'row')} refused"
-                                       "</summary>", "", "| Reason | Field | Message | Rows |", "|---|---|---|---:|",
-                                       *lines, "", "</details>"]))  # fmt: skip
+            warned = f", {r.warned:,} sent with a warning" if r.warned else ""
+            sections.append(_reasons(f"{_html(r.sync.name)}: {plural(r.refused, 'row')} refused{warned}", r.reasons))
     cost = f"{plural(result.requests, 'request')}, {duration(result.seconds)}"
     foot = f"{_foot(heading).removesuffix('</sub>')} · run {escaped(result.run_id)} · {cost}</sub>"
     return fitted(head, sections, foot, limit)

@@ -65,6 +65,7 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV078": "a moment without anonymous ids", "RV079": "anonymous ids without a moment",
     "RV080": "models of a pull request where secrets are", "RV081": "sending for a pull request",
     "RV082": "a wrong rule for duplicates",
+    "RV085": "a rule of another type than its field", "RV086": "a nested field that cannot be", "RV087": "a policy for no rule",
     "RV200": "a model does not give what its sync reads", "RV201": "keys that are missing or not unique",
     "RV202": "a key column of another type", "RV210": "a model without rows", "RV211": "max_deletes", "RV212": "max_changes",
     "RV213": "max_first_run", "RV214": "events of the past", "RV215": "no success for too long", "RV216": "max_growth",

@@ -150,6 +150,7 @@ def _hold(dialect: Dialect, shape: Shape, sql: str, tables: StreamTables, now: s
     values = {
         "_key": m.c._key, "_variant": sa.literal(""), "_op": sa.literal("event"), "_outcome": sa.literal("held"),
         "_reason": sa.literal(REPAIRED), "_field": sa.literal(""), "_message": sa.literal(""), "_status": zero,
+        "_rule": sa.literal(""), "_outline": sa.literal(""),
         "_contract": sa.literal(""), "_values": sa.literal(""), "_fence": zero, "_first_at": now, "_last_try": now,
     }  # fmt: skip
     names = [column.name for column in o.columns]

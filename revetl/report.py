@@ -20,9 +20,10 @@ from revetl.errors import ConfigError
 
 if TYPE_CHECKING:
     from revetl.contracts import Sync, SyncType
-    from revetl.engine import DiffResult, Reason, RunResult, Sample, SyncDiff, SyncResult
+    from revetl.engine import Checked, DiffResult, RunResult, Sample, SyncDiff, SyncResult
     from revetl.errors import RevetlError
     from revetl.plan import Counts
+    from revetl.reasons import Reason
     from revetl.upkeep import RunRow, StreamHealth
 
 JSON_VERSION = 1  # of the JSON results; within it keys are only added
@@ -301,19 +302,50 @@ def _advice(items: Iterable[tuple[str, str]], style: Style, indent: str = "  ") 
 
 def _reason_lines(result: SyncResult, style: Style) -> list[str]:
     out: list[str] = []
-    if not result.refused:
-        return out
-    out.append(
-        f"  {plural(result.refused, 'row')} refused"
-        + ("" if result.reasons else " before, not yet due again")
-    )
-    for reason in result.reasons:
-        where = f" in {reason.field}" if reason.field else ""
-        example = f" (one key: {reason.example})" if reason.example else ""
-        out.append(f"    {reason.rows:,} {style.times} {reason.reason}{where}: {reason.message}{example}")
-    command = f"revetl run --select {result.sync.name} --retry-refused"
-    out.append(f"    {style.arrow} correct the rows: they go out with the next run; or "
-               f"{style.paint(command, 'bold')}")  # fmt: skip
+    if result.refused:
+        told = _violations(result.reasons, "refuse", style)
+        out.append(f"  {plural(result.refused, 'row')} refused" + ("" if told else " before, not yet due again"))
+        out += told
+        command = f"revetl run --select {result.sync.name} --retry-refused"
+        out.append(f"    {style.arrow} correct the rows: they go out with the next run; or "
+                   f"{style.paint(command, 'bold')}")  # fmt: skip
+    if result.warned:
+        out.append(f"  {plural(result.warned, 'row')} sent with a warning (on_violation: warn)")
+        out += _violations(result.reasons, "warn", style)
+    if stopping := _violations(result.reasons, "fail", style):
+        out += ["  what stopped it (on_violation: fail):", *stopping]
+    return out
+
+
+def _violations(reasons: Sequence[Reason], policy: str, style: Style) -> list[str]:
+    """A line for each kind of violation that ended so."""
+    return [
+        f"    {one.rows:,} {style.times} {_broken(one.reason, one.rule, one.field)}: {one.message}{_one_row(one)}"
+        for one in reasons
+        if one.policy == policy
+    ]
+
+
+def _broken(reason: str, rule: str, field: str) -> str:
+    """What is wrong, the rule where it has another name, and the field."""
+    return reason + (f" ({rule})" if rule and rule != reason else "") + (f" in {field}" if field else "")
+
+
+def _one_row(reason: Reason) -> str:
+    parts = [f"one key: {reason.example}" if reason.example else "", f"looks like {reason.outline}" if reason.outline else ""]
+    told = ", ".join(part for part in parts if part)
+    return f" ({told})" if told else ""
+
+
+def _checked_lines(checked: Checked, style: Style) -> list[str]:
+    """What the rows that would be sent break, for a diff that read them."""
+    if not checked.whole:
+        return []
+    counts = f"{checked.refused:,} would be refused, {checked.warned:,} sent with a warning"
+    out = [f"  checked {plural(checked.rows, 'row')} of those to send: {counts}"]
+    for policy in ("fail", "refuse", "warn"):
+        lines = _violations(checked.reasons, policy, style)
+        out += [line + ("" if policy == "refuse" else f" [{policy}]") for line in lines]
     return out
 
 
@@ -373,6 +405,8 @@ def _diff_details(diff: SyncDiff, style: Style) -> list[str]:
         if len(hits) > TOP_FIELDS:
             out.append(f"    and {len(hits) - TOP_FIELDS} more (--output json has them all)")
     out += _advice(explained(diff.sync.name, c, refused=c.refused, baseline=diff.baseline, ran=False), style)
+    if diff.checked is not None:
+        out += _checked_lines(diff.checked, style)
     if diff.samples:
         out.append(f"  the first {plural(len(diff.samples), 'change')}, with values:")
         for sample in diff.samples:
@@ -472,6 +506,7 @@ def diff_json(result: DiffResult, heading: Heading) -> dict[str, Any]:
                 "seconds": round(d.seconds, 3),
                 "counts": counts_json(d.counts),
                 "changed": {name: n for name, n in d.counts.changed.items() if n},
+                "checked": _checked_json(d.checked) if d.checked else None,
                 "problems": [error_json(problem) for problem in d.problems],
             }
             for d in result.syncs
@@ -555,7 +590,7 @@ def done_line(result: RunResult, style: Style) -> str:
     total = run_totals(result)
     recorded = sum(r.acknowledged for r in result.syncs if r.baseline)
     total = {**total, "acknowledged": total["acknowledged"] - recorded, "recorded": recorded}
-    order = ("acknowledged", "recorded", "refused", "held", "waiting", "unsent")
+    order = ("acknowledged", "recorded", "refused", "held", "waiting", "unsent", "warned")
     words = ", ".join(f"{total[name]:,} {name}" for name in order if total[name] or name == "acknowledged")
     speed = f"{plural(result.requests, 'request')}, {duration(result.seconds)}"
     retries = f", {plural(result.retries, 'retry').replace('retrys', 'retries')}" if result.retries else ""
@@ -572,17 +607,25 @@ def run_totals(result: RunResult) -> dict[str, int]:
         "held": sum(r.counts.on_hold for r in result.syncs),
         "waiting": sum(r.counts.waiting for r in result.syncs),
         "unsent": sum(r.unsent for r in result.syncs),
+        "warned": sum(r.warned for r in result.syncs),
     }
 
 
 def _reason_json(reason: Reason) -> dict[str, Any]:
-    return {"reason": reason.reason, "field": reason.field, "message": reason.message, "rows": reason.rows}
+    return {"reason": reason.reason, "rule": reason.rule, "field": reason.field, "on_violation": str(reason.policy),
+            "message": reason.message, "outline": reason.outline, "rows": reason.rows}  # fmt: skip
+
+
+def _checked_json(checked: Checked) -> dict[str, Any]:
+    return {"rows": checked.rows, "refused": checked.refused, "warned": checked.warned, "all_rules": checked.whole,
+            "reasons": [_reason_json(reason) for reason in checked.reasons]}  # fmt: skip
 
 
 def result_json(result: SyncResult) -> dict[str, Any]:
     """One sync's numbers for programs."""
     return counts_json(result.counts) | {
         "acknowledged": result.acknowledged, "refused": result.refused, "refused_now": result.refused_now,
+        "warned": result.warned,
         "unsent": result.unsent, "baseline": result.baseline, "fence": result.fence,
         "reasons": [_reason_json(reason) for reason in result.reasons],
     }  # fmt: skip
@@ -663,8 +706,8 @@ def open_advice(stream: StreamHealth, style: Style) -> list[str]:
             continue
         out.append(f"  {plural(sum(group.rows for group in groups), 'row')} {words[outcome]}")
         if outcome == "refused":
-            out += [f"    {group.rows:,} {style.times} {group.reason}" + (f" in {group.field}" if group.field else "")
-                    for group in groups]  # fmt: skip
+            out += [f"    {group.rows:,} {style.times} {_broken(group.reason, group.rule, group.field)}"
+                    + (f" (looks like {group.outline})" if group.outline else "") for group in groups]  # fmt: skip
         out.append(f"    {style.arrow} {style.paint(command, 'bold')}")
     return out
 
@@ -723,7 +766,8 @@ def health_json(stream: StreamHealth) -> dict[str, Any]:
         "plan_age": stream.plan_age_s if stream.plan_age_s >= 0 else None,
         "last_status": stream.last_status or None, "last_age": stream.last_age_s if stream.last_age_s >= 0 else None,
         "workspace_id": stream.workspace_id or None, "key_kind": stream.key_kind or None,
-        "open": [{"outcome": g.outcome, "reason": g.reason, "field": g.field, "rows": g.rows} for g in stream.open],
+        "open": [{"outcome": g.outcome, "reason": g.reason, "rule": g.rule, "field": g.field, "outline": g.outline,
+                  "rows": g.rows} for g in stream.open],
     }  # fmt: skip
 
 

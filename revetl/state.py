@@ -482,17 +482,19 @@ class Stream:
 
         The number is raised last, and only from below: a newer revetl's state stays as it is.
         """
-        have = self.catalog[self.tables.ctl.name]
-        missing = [column for column in self.tables.ctl.columns if column.name not in have]
+        missing = [
+            (table, column)
+            for table in (self.tables.ctl, *(() if self.tables.uid == "ws" else (self.tables.ack, self.tables.open)))
+            for column in table.columns
+            if column.name not in self.catalog.get(table.name, {column.name: None})
+        ]
         if not missing:
             return
         prepare = self.warehouse.engine.dialect.identifier_preparer
-        table = prepare.format_table(self.tables.ctl)
-        for column in missing:
+        for table, column in missing:
             kind = column.type.compile(self.warehouse.engine.dialect)
-            self.warehouse.execute(
-                sa.text(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {prepare.quote(column.name)} {kind}")
-            )
+            name, added = prepare.format_table(table), prepare.quote(column.name)
+            self.warehouse.execute(sa.text(f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {added} {kind}"))
         ctl = self.tables.ctl
         self.warehouse.execute(
             sa.update(ctl)
@@ -694,7 +696,7 @@ class Stream:
                 self.warehouse.execute(sa.insert(self.tables.ack).values(rows[start : start + 500]))
 
     def _ack_rows(self, fence: int, acks: Acks) -> list[dict[str, Any]]:
-        none = {"status": 0, "reason": "", "field": "", "message": ""}
+        none = {"status": 0, "reason": "", "rule": "", "field": "", "message": "", "outline": ""}
         rows: list[dict[str, Any]] = [
             {"fence": fence, "seq_from": low, "seq_to": high, "outcome": outcome, **none}
             for outcome, ranges in (("accepted", acks.covered), ("not_sent", acks.not_sent))
@@ -702,7 +704,7 @@ class Stream:
         ]
         rows += [
             {"fence": fence, "seq_from": r.seq, "seq_to": r.seq, "outcome": "refused", "status": r.status,
-             "reason": r.reason, "field": r.field, "message": r.message}
+             "reason": r.reason, "rule": r.rule, "field": r.field, "message": r.message, "outline": r.outline}
             for r in acks.refusals
         ]  # fmt: skip
         return rows
@@ -883,15 +885,15 @@ class Stream:
 
     def _open_refused(self, plan: PlanTable, above: int, hwm: int) -> None:
         x, seq = self.tables.ack.alias("x"), plan.table.c._seq
-        facts = {"_outcome": x.c.outcome, "_reason": x.c.reason, "_field": x.c.field, "_message": x.c.message,
-                 "_status": x.c.status}  # fmt: skip
+        facts = {"_outcome": x.c.outcome, "_reason": x.c.reason, "_rule": x.c.rule, "_field": x.c.field,
+                 "_message": x.c.message, "_outline": x.c.outline, "_status": x.c.status}  # fmt: skip
         on = sa.and_(x.c.fence == plan.fence, x.c.outcome == "refused", x.c.seq_from == seq)
         self._merge_open(plan, facts, plan.table.join(x, on), sa.and_(seq > above, seq <= hwm))
 
     def _open_unknown(self, plan: PlanTable, unknown: Sequence[Range]) -> None:
         empty = sa.literal("")
-        facts = {"_outcome": sa.literal("unknown"), "_reason": sa.literal("no_answer"), "_field": empty,
-                 "_message": empty, "_status": _big(0)}  # fmt: skip
+        facts = {"_outcome": sa.literal("unknown"), "_reason": sa.literal("no_answer"), "_rule": empty, "_field": empty,
+                 "_message": empty, "_outline": empty, "_status": _big(0)}  # fmt: skip
         for start in range(0, len(unknown), FEW_RANGES):
             part = unknown[start : start + FEW_RANGES]
             where = sa.or_(*(plan.table.c._seq.between(low, high) for low, high in part))

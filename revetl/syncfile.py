@@ -9,13 +9,18 @@ import re
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from revetl import formats
 from revetl.contracts import (
     CAMPAIGN_HORIZON_S,
+    MAX_DEPTH,
+    NOW,
+    RULES,
     Alike,
+    Bound,
     DuplicateRule,
     Field,
     FieldType,
@@ -31,6 +36,7 @@ from revetl.contracts import (
     OnMoved,
     OnNull,
     OnShared,
+    OnViolation,
     Role,
     Sync,
     SyncType,
@@ -61,15 +67,30 @@ TYPES = [kind.value for kind in FieldType]
 TEXT: dict[str, Any] = {"type": "string"}
 WORD: dict[str, Any] = {"type": "string", "minLength": 1}  # names of things: an empty one is never meant
 BOOLEAN: dict[str, Any] = {"type": "boolean"}
-NUMBER: dict[str, Any] = {"type": "number"}
+BOUND: dict[str, Any] = {"type": ["number", "string"]}
 COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 FIELD_KEYS: dict[str, dict[str, Any]] = {
     "use": WORD, "type": {"enum": TYPES}, "column": WORD, "required": BOOLEAN,
     "on_null": {"enum": [v.value for v in OnNull]}, "format": {"enum": list(formats.NAMES)},
-    "normalize": {"enum": ["email", "trim", "lower"]}, "minimum": NUMBER, "maximum": NUMBER, "max_length": COUNT,
-    "pattern": TEXT, "enum": {"type": "array", "items": TEXT}, "items": {"type": ["object", "string"]}, "zone": TEXT,
-    "description": TEXT, "ignore": ANY_OBJECT,
+    "normalize": {"enum": ["email", "trim", "lower"]}, "minimum": BOUND, "maximum": BOUND, "min_length": COUNT,
+    "max_length": COUNT, "min_items": COUNT, "max_items": COUNT, "pattern": TEXT,
+    "enum": {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1},
+    "properties": ANY_OBJECT, "items": {"type": ["object", "string"]}, "on_violation": {"type": ["object", "string"]},
+    "zone": TEXT, "description": TEXT, "ignore": ANY_OBJECT,
+}  # fmt: skip
+POLICY: dict[str, Any] = {"enum": [v.value for v in OnViolation]}
+POLICY_KEYS: dict[str, dict[str, Any]] = {
+    rule: {"enum": ["refuse", "fail"]} if rule == "type" else POLICY for rule in RULES
+}
+_TEXTS, _NUMBERS = frozenset({FieldType.STRING}), frozenset({FieldType.INTEGER, FieldType.NUMBER})
+_ARRAYS = frozenset({FieldType.ARRAY})
+FITTING: dict[str, frozenset[FieldType]] = {  # the types that a key is for; the others are for all
+    "format": _TEXTS, "normalize": _TEXTS, "min_length": _TEXTS, "max_length": _TEXTS, "pattern": _TEXTS,
+    "enum": _TEXTS | _NUMBERS | {FieldType.BOOLEAN, FieldType.DATE},
+    "minimum": _NUMBERS | {FieldType.TIMESTAMP, FieldType.DATE}, "maximum": _NUMBERS | {FieldType.TIMESTAMP, FieldType.DATE},
+    "zone": frozenset({FieldType.TIMESTAMP}), "items": _ARRAYS, "min_items": _ARRAYS, "max_items": _ARRAYS,
+    "properties": frozenset({FieldType.OBJECT}),
 }  # fmt: skip
 GUARD_KEYS: dict[str, dict[str, Any]] = {
     "max_deletes": {"type": ["string", "integer"]}, "max_changes": {"type": ["string", "integer"]},
@@ -95,6 +116,7 @@ SYNC_KEYS: dict[str, dict[str, Any]] = {
     "renamed_from": ANY_OBJECT, "tags": {"type": "array", "items": TEXT}, "owner": TEXT,
     "description": TEXT, "enabled": BOOLEAN, "ignore": ANY_OBJECT, "duplicates": {"type": "array"},
     "money": ANY_OBJECT, "refund_of": ANY_OBJECT,
+    "on_violation": {"enum": [v.value for v in OnViolation]},
 }  # fmt: skip
 NEEDED = {
     SyncType.PERSON: ("identify_by", "attributes"), SyncType.EVENT: ("event", "person", "key", "occurred_at"),
@@ -125,7 +147,13 @@ def schema() -> dict[str, Any]:
         "title": "revetl syncs", **_closed(FILE_KEYS), "required": ["version"],
         "anyOf": [{"required": [name]} for name in ("syncs", "taxonomy", "definitions")],
         "definitions": {
-            "field": {**_closed({**FIELD_KEYS, "items": {"oneOf": [{"enum": TYPES}, several]}, "ignore": ignore_schema()})},
+            "field": _closed({
+                **FIELD_KEYS, "ignore": ignore_schema(), "properties": several,
+                "on_violation": {"oneOf": [POLICY, _closed(POLICY_KEYS)]},
+                # a mapping whose `type` is the name of a type says what an item is, any other one what it has
+                "items": {"anyOf": [{"enum": TYPES}, {"type": "string", "pattern": r"^\$"}, several,
+                                    {"$ref": "#/definitions/field"}]},
+            }),
             "sync": {
                 **_closed({
                     **SYNC_KEYS, "identify_by": {**_closed(IDENTIFY_KEYS), "minProperties": 1, "maxProperties": 1},
@@ -419,7 +447,9 @@ class SyncReader:
         if not person:
             self._event_name(node, need("event"))
             self._anonymous(node, anonymous)
-        fields = self._fields(node, "attributes" if person else "properties", identifier, person=person)
+        policy = node.get("on_violation")
+        default = OnViolation(policy.value) if policy is not None and not _mismatch(policy, POLICY) else OnViolation.REFUSE
+        fields = self._fields(node, "attributes" if person else "properties", identifier, default, person=person)
         guards, latency = self._guards(node), self._latency(node)
         ignore = self._taxonomy.ignores(node.get("ignore"))
         duplicates = self._duplicates(node)
@@ -529,7 +559,7 @@ class SyncReader:
     # --- fields --------------------------------------------------------------------------------------------------
 
     def _fields(
-        self, node: Node, name: str, identifier: IdentifierKind | None, *, person: bool
+        self, node: Node, name: str, identifier: IdentifierKind | None, default: OnViolation, *, person: bool
     ) -> tuple[Field, ...]:
         listed = node.get(name)
         if listed is None or not isinstance(listed.value, dict):
@@ -549,7 +579,7 @@ class SyncReader:
             twin = folded.setdefault(key.value.lower(), key.value)
             if twin != key.value:
                 self.bad(f"{key.value!r} and {twin!r} differ only in case; segments would see two attributes", key, code="RV038")
-            one = self._field(key, value, person=person)
+            one = self._field(key, value, default, person=person)
             if one is not None:
                 made.append(one)
         return tuple(made)
@@ -575,7 +605,9 @@ class SyncReader:
         elif name.startswith("_"):
             self.bad("a property's name must not begin with an underscore", key, code="RV039")
 
-    def _field(self, key: Node, value: Node, *, person: bool) -> Field | None:
+    def _field(  # noqa: PLR0913 a field and where it stands
+        self, key: Node, value: Node, default: OnViolation, *, person: bool, depth: int = 0, item: bool = False
+    ) -> Field | None:
         name = key.value
         facts = self._facts(value)
         if facts is None:
@@ -588,7 +620,7 @@ class SyncReader:
             self.bad(f"{name!r} needs a type{near(given, TYPES)}", kind or value, hint=f"one of: {', '.join(TYPES)}",
                      code="RV040")  # fmt: skip
             return None
-        return self._typed(name, FieldType(kind.value), facts, value, person=person)
+        return self._typed(name, FieldType(kind.value), facts, value, default, person=person, depth=depth, item=item)
 
     def _facts(self, value: Node) -> dict[str, Node] | None:
         """A field's keys with those of the definition below them; None if one of the two is wrong."""
@@ -630,20 +662,16 @@ class SyncReader:
             self.bad(f"definition {name!r} needs a type{near(str(kind.value), TYPES)}", kind, hint=f"one of: {', '.join(TYPES)}",
                      code="RV040")  # fmt: skip
         elif kind is not None:
-            self._typed(name, FieldType(kind.value), facts, node, person=True)
+            self._typed(name, FieldType(kind.value), facts, node, OnViolation.REFUSE, person=True)
 
-    def _typed(self, name: str, kind: FieldType, facts: Mapping[str, Node], place: Node, *, person: bool) -> Field | None:
+    def _typed(  # noqa: PLR0913 a field and where it stands
+        self, name: str, kind: FieldType, facts: Mapping[str, Node], place: Node, default: OnViolation, *, person: bool,
+        depth: int = 0, item: bool = False,
+    ) -> Field | None:  # fmt: skip
         def plain(key: str, default: Any = None) -> Any:  # noqa: ANN401 checked against FIELD_KEYS
             return facts[key].value if key in facts else default
 
-        texts, numbers = {FieldType.STRING}, {FieldType.INTEGER, FieldType.NUMBER}
-        for keys, kinds in (
-            (("format", "normalize", "max_length", "pattern", "enum"), texts), (("minimum", "maximum"), numbers),
-            (("zone",), {FieldType.TIMESTAMP}), (("items",), {FieldType.ARRAY, FieldType.OBJECT}),
-        ):  # fmt: skip
-            for key in keys:
-                if key in facts and kind not in kinds:
-                    self.bad(f"{key!r} does not fit the type {kind} of {name!r}", facts[key], code="RV042")
+        self._fit(name, kind, facts, inside=depth > 0)
         if "pattern" in facts:
             try:
                 re.compile(plain("pattern"))
@@ -651,36 +679,118 @@ class SyncReader:
                 reason = getattr(error, "msg", type(error).__name__)
                 self.bad(f"the pattern of {name!r} is no regular expression: {reason}", facts["pattern"], code="RV043")
                 return None
-        least, most = plain("minimum"), plain("maximum")
-        if least is not None and most is not None and least > most:
-            self.bad(f"the minimum of {name!r} is above its maximum", facts["minimum"], code="RV042")
+        bounds = [self._bound(name, kind, facts.get(key)) for key in ("minimum", "maximum")]
+        pairs = [bounds, *([plain(f"min_{what}"), plain(f"max_{what}")] for what in ("length", "items"))]
+        for key, (least, most) in zip(("minimum", "min_length", "min_items"), pairs, strict=True):
+            self._order(name, facts.get(key), least, most)
         self._zone(facts.get("zone"))
         if plain("required") and plain("on_null", "refuse") != "refuse":
             self.bad(f"{name!r} is required, so `on_null: {plain('on_null')}` never applies", facts["on_null"], code="RV044")
         if name == "unsubscribed" and kind is not FieldType.BOOLEAN:
             self.bad("'unsubscribed' must be a boolean: anything else re-subscribes people", place, code="RV045")
-        items, item_type = self._items(facts.get("items"))
+        word, by_rule = self._policies(name, facts, default)
+        inner: dict[str, Any] = {"items": (), "item": None}
+        if kind in {FieldType.ARRAY, FieldType.OBJECT}:
+            array = kind is FieldType.ARRAY
+            inner = self._inside(name, facts.get("items" if array else "properties"), word, depth + 1, array=array)
         if not person and plain("on_null") == "clear":
             self.bad("an event's property cannot be cleared: a null property is not sent", facts["on_null"], code="RV044")
         return Field(
-            name=name, column=str(plain("column", name)), type=kind, required=bool(plain("required", default=False)),
+            name=name, column=str(plain("column", name)), type=kind, required=bool(plain("required", default=item)),
             on_null=OnNull(plain("on_null", "skip")), format=plain("format", ""), normalize=plain("normalize", ""),
-            minimum=plain("minimum"), maximum=plain("maximum"), max_length=plain("max_length", 0),
-            pattern=plain("pattern", ""), enum=tuple(str(n.value) for n in plain("enum", ())), items=items,
-            item_type=item_type, zone=plain("zone", ""), description=plain("description", ""),
+            minimum=bounds[0], maximum=bounds[1], pattern=plain("pattern", ""), enum=self._enum(name, kind, facts.get("enum")),
+            **{key: plain(key, 0) for key in ("min_length", "max_length", "min_items", "max_items")}, **inner,
+            on_violation=word, by_rule=by_rule, zone=plain("zone", ""), description=plain("description", ""),
             ignore=self._taxonomy.ignores(facts.get("ignore")), where=place.where,
         )  # fmt: skip
 
-    def _items(self, node: Node | None) -> tuple[tuple[Field, ...], FieldType | None]:
+    def _fit(self, name: str, kind: FieldType, facts: Mapping[str, Node], *, inside: bool) -> None:
+        """Keys that are not for a field of this type, or not for one inside another."""
+        for key, kinds in FITTING.items():
+            if key in facts and kind not in kinds:
+                hint = "an object's fields are its `properties`" if key == "items" and kind is FieldType.OBJECT else ""
+                self.bad(f"{key!r} does not fit the type {kind} of {name!r}", facts[key], hint=hint, code="RV042")
+        for key in ("normalize", "zone") if inside else ():
+            if key in facts:
+                self.bad(f"{key!r} is done in the warehouse, for whole columns; {name!r} is inside one", facts[key],
+                         hint="do it in the model", code="RV086")  # fmt: skip
+
+    def _order(self, name: str, node: Node | None, least: Any, most: Any) -> None:  # noqa: ANN401 bounds of one kind
+        if node is not None and least is not None and most is not None and NOW not in {least, most} and least > most:
+            self.bad(f"the minimum of {name!r} is above its maximum", node, code="RV042")
+
+    def _bound(self, name: str, kind: FieldType, node: Node | None) -> Bound:
+        """A bound as the field's values have it: numbers; times in Unix seconds; dates as YYYY-MM-DD; `now`."""
+        if node is None or kind not in FITTING["minimum"]:
+            return None
+        value, timed = node.value, kind in {FieldType.TIMESTAMP, FieldType.DATE}
+        if not isinstance(value, str) and kind is not FieldType.DATE:
+            return float(value) if isinstance(value, float) else int(value)
+        if isinstance(value, str) and timed:
+            if value == NOW:
+                return NOW
+            try:
+                if kind is FieldType.DATE:
+                    return date.fromisoformat(value).isoformat()
+                moment = datetime.fromisoformat(value)
+                return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+            except (ValueError, OverflowError):
+                pass
+        said = {FieldType.DATE: "a date like 2015-01-01, or now",
+                FieldType.TIMESTAMP: "a time like 2015-01-01 or 2015-01-01T12:00:00Z, or now"}.get(kind, "a number")  # fmt: skip
+        self.bad(f"a bound of {name!r} must be {said}", node, code="RV085")
+        return None
+
+    def _enum(self, name: str, kind: FieldType, node: Node | None) -> tuple[str | float, ...]:
+        if node is None or kind not in FITTING["enum"]:
+            return ()
+        fits = _KINDS[{FieldType.DATE: "string"}.get(kind, str(kind))]
+        for one in node.value:
+            if not fits(one.value):
+                hint = f"in quotes it is one: '{one.raw}'" if kind is FieldType.STRING else ""
+                self.bad(f"a value of the enum of {name!r} is no {kind}", one, hint=hint, code="RV085")
+        return tuple(one.value for one in node.value)
+
+    def _policies(
+        self, name: str, facts: Mapping[str, Node], default: OnViolation
+    ) -> tuple[OnViolation, tuple[tuple[str, OnViolation], ...]]:
+        """What becomes of rows that break this field's rules: one word for all, and words for single rules."""
+        node = facts.get("on_violation")
         if node is None:
-            return (), None
+            return default, ()
         if isinstance(node.value, str):
-            if node.value not in TYPES:
-                self.bad(f"{node.value!r} is no type{near(node.value, TYPES)}", node, code="RV040")
-                return (), None
-            return (), FieldType(node.value)
-        made = [self._field(key, value, person=False) for key, value in node.items()]
-        return tuple(one for one in made if one is not None), None
+            if problem := _mismatch(node, POLICY):
+                self.bad(f"'on_violation' {problem}", node)
+                return default, ()
+            return OnViolation(node.value), ()
+        right = self._keys(node, POLICY_KEYS, "`on_violation`")
+        for rule, word in right.items():
+            declared = facts[rule].value if rule in facts else None
+            missing = declared is None or (rule == "required" and not declared) or (rule == "on_null" and declared != "refuse")
+            if missing and rule != "type":
+                what = "`on_null: refuse`" if rule == "on_null" else f"`{rule}`"
+                self.bad(f"{name!r} has no {what} that could be broken", word, code="RV087")
+        return default, tuple((rule, OnViolation(word.value)) for rule, word in right.items())
+
+    def _inside(self, name: str, node: Node | None, default: OnViolation, depth: int, *, array: bool) -> dict[str, Any]:
+        """The declared properties of an object or of each object of an array, or the contract of each item.
+
+        A mapping whose `type` is the name of a type says what an item is, any other one what it has.
+        """
+        found: dict[str, Any] = {"items": (), "item": None}
+        if node is None:
+            return found
+        if depth > MAX_DEPTH:
+            self.bad(f"{name!r} is nested deeper than {MAX_DEPTH} levels", node, code="RV086")
+            return found
+        kind = node.get("type")
+        if array and (isinstance(node.value, str) or (kind is not None and kind.value in TYPES)):
+            key = Node(f"{name}[]", node.where)
+            found["item"] = self._field(key, node, default, person=False, depth=depth, item=True)
+            return found
+        made = [self._field(key, value, default, person=False, depth=depth) for key, value in node.items()]
+        found["items"] = tuple(one for one in made if one is not None)
+        return found
 
     # --- guards --------------------------------------------------------------------------------------------------
 
@@ -892,6 +1002,8 @@ def _mismatch(node: Node, rule: Mapping[str, Any]) -> str:
         return "must not be empty"
     if "minimum" in rule and node.value < rule["minimum"]:
         return f"must be at least {rule['minimum']}"
+    if isinstance(node.value, list) and len(node.value) < rule.get("minItems", 0):
+        return "must not be empty"
     if "items" in rule:
         return next((problem for item in node.value if (problem := _mismatch(item, rule["items"]))), "")
     return ""

@@ -117,6 +117,8 @@ class StreamTables:
             _columns(
                 ("fence", sa.BigInteger), ("seq_from", sa.BigInteger), ("seq_to", sa.BigInteger), ("outcome", sa.Text),
                 ("status", sa.BigInteger), ("reason", sa.Text), ("field", sa.Text), ("message", sa.Text),
+                # since schema 3
+                ("rule", sa.Text), ("outline", sa.Text),
             ),
         )
 
@@ -130,6 +132,8 @@ class StreamTables:
                 ("_field", sa.Text), ("_message", sa.Text), ("_status", sa.BigInteger), ("_contract", sa.Text),
                 ("_values", sa.Text), ("_fence", sa.BigInteger), ("_first_at", sa.BigInteger),
                 ("_last_try", sa.BigInteger),
+                # since schema 3
+                ("_rule", sa.Text), ("_outline", sa.Text),
             ),
         )
 

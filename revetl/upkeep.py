@@ -7,7 +7,7 @@ lease, and none of them can make a later run send an event twice or forget that 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +23,18 @@ WORKSPACE = "ws"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenGroup:
-    """Rows without an acknowledgement, by outcome (refused, held, unknown) and reason."""
+    """Rows without an acknowledgement, by outcome (refused, held, unknown), reason, rule and field.
+
+    Attributes:
+        outline: what one of the values looks like.
+    """
 
     outcome: str
     reason: str
     field: str
     rows: int
+    rule: str = ""
+    outline: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,23 +159,24 @@ def _health(  # noqa: PLR0913 one question
         unfinished=(control["plan_fence"] or 0) > (control["folded_fence"] or 0),
         success_age_s=(now - success) / 1000 if success else -1.0,
         key_kind=control["key_kind"] or "", workspace_id=control["workspace_id"] or "",
-        open=_open_groups(warehouse, tables) if tables.open.name in catalog else (),
+        open=_open_groups(warehouse, tables, catalog[tables.open.name]) if tables.open.name in catalog else (),
         last_status=last[0] if last else "", last_age_s=(now - last[1]) / 1000 if last else -1.0,
         plan_age_s=(now - planned) / 1000 if planned else -1.0, key_age_s=(now - keyed) / 1000 if keyed else -1.0,
     )  # fmt: skip
 
 
-def _open_groups(warehouse: Warehouse, tables: StreamTables) -> tuple[OpenGroup, ...]:
+def _open_groups(warehouse: Warehouse, tables: StreamTables, have: Collection[str]) -> tuple[OpenGroup, ...]:
     o = tables.open.c
     count = sa.func.count()
-    rows = warehouse.fetch(
-        sa.select(o._outcome, o._reason, o._field, count)
-        .group_by(o._outcome, o._reason, o._field)
-        .order_by(count.desc(), o._outcome, o._reason, o._field)
-    )
+    kept = "_rule" in have  # else no run of this version was here yet
+    by = [o._outcome, o._reason, o._field, *([o._rule] if kept else [])]
+    outline = sa.func.min(o._outline) if kept else sa.literal("")
+    rows = warehouse.fetch(sa.select(count, outline, *by).group_by(*by).order_by(count.desc(), *by))
     return tuple(
-        OpenGroup(outcome=a or "", reason=b or "", field=c or "", rows=int(n)) for a, b, c, n in rows
-    )
+        OpenGroup(outcome=outcome or "", reason=reason or "", field=field or "", rows=int(n), outline=seen or "",
+                  rule=(rule[0] or "") if rule else "")
+        for n, seen, outcome, reason, field, *rule in rows
+    )  # fmt: skip
 
 
 def recent_runs(warehouse: Warehouse, schema: str, limit: int) -> tuple[RunRow, ...]:

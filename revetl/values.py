@@ -12,6 +12,7 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from itertools import accumulate, chain
@@ -21,11 +22,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from revetl.contracts import TOO_WIDE, Field, FieldType, OnNull
+from revetl.contracts import MAX_DEPTH, NOW, TOO_WIDE, Bound, Field, FieldType, OnNull, OnViolation
 from revetl.formats import INVISIBLE, rule_of
+from revetl.outline import outline
 
 MAX_EMAIL_BYTES = 254  # RFC 3696, erratum 1690
-MAX_DEPTH = 20
+NOW_SLACK_S = 300  # what the model reads while the plan is made may be a little younger than the plan
 EARLIEST_S, LATEST_S = 999_999_999, 100_000_000_000  # outside: milliseconds, or not Unix seconds at all
 NULL = b"null"
 QUOTES = 2  # around a JSON text
@@ -54,24 +56,59 @@ _UNLIKE_DOUBLE = re.compile("[0-9.]{16}|[0-9][eE]|\\.[0-9]+0(?![0-9])|\\.000")
 
 
 class Problem(NamedTuple):
-    """Why a value or a row is refused: a stable word, and one sentence without values."""
+    """Why a value or a row is refused, or what a row that is sent all the same breaks.
+
+    Attributes:
+        reason: a stable word.
+        message: one sentence without values.
+        rule: the key of the contract that is broken; empty for what Customer.io or JSON cannot take.
+        policy: what the contract says of it.
+        outline: what the value looks like.
+        path: of the value inside an array or object, such as `sku`.
+    """
 
     reason: str
     message: str
+    rule: str = ""
+    policy: OnViolation = OnViolation.REFUSE
+    outline: str = ""
+    path: str = ""
+
+    def inside(self, place: str, name: str = "") -> Problem:
+        """The same, seen from the array or object that holds the value."""
+        path = f"{name}.{self.path}" if name and self.path else name or self.path
+        return self._replace(message=place + self.message, path=path)
+
+
+Problems = dict[int, Problem]
+Warnings = list[tuple[int, Problem]]
+
+
+def note(problems: Problems, row: int, problem: Problem) -> None:
+    """Keep the first problem of each row; one that stops the sync goes before one that refuses the row."""
+    known = problems.get(row)
+    if known is None or (problem.policy is OnViolation.FAIL and known.policy is not OnViolation.FAIL):
+        problems[row] = problem
 
 
 class _Broken(Exception):  # noqa: N818 it never leaves this module
-    def __init__(self, reason: str, message: str) -> None:
+    """A value that cannot be written, or that nothing more can be said of."""
+
+    def __init__(self, reason: str, message: str, rule: str = "") -> None:
         super().__init__(message)
-        self.problem = Problem(reason, message)
+        self.problem = Problem(reason, message, rule)
 
 
 class Page(NamedTuple):
-    """A column's JSON texts (of a value with a problem: null), whether one is null, and the problems by row."""
+    """A column's JSON texts (of a value with a problem: null), whether one is null, and problems by row.
+
+    Rows in `warnings` keep their text: they break a rule that only warns.
+    """
 
     texts: list[bytes]
     nulls: bool
-    problems: Mapping[int, Problem] = MappingProxyType({})
+    problems: Problems = MappingProxyType({})  # type: ignore[assignment]  # of a page without any: nobody adds one
+    warnings: Warnings = ()  # type: ignore[assignment]  # the same
 
 
 def number_texts(numbers: Sequence[Any]) -> list[bytes]:
@@ -100,29 +137,34 @@ class Codec:
         limit: the destination's, in bytes of a text or of the JSON of an array or object.
         nested: the values come from parsed JSON, not from the warehouse.
         casts: a text may be an integer, which is written as its digits.
+        now_s: what the bound `now` means, Unix seconds; 0: nothing.
     """
 
-    def __init__(self, field: Field, *, limit: int, nested: bool = False, casts: bool = False) -> None:
+    def __init__(
+        self, field: Field, *, limit: int, nested: bool = False, casts: bool = False, now_s: int = 0
+    ) -> None:
         self.field = field
         self._nested, self._casts = nested, casts
-        self._limit = min(
-            limit, field.max_length or limit, MAX_EMAIL_BYTES if field.format == "email" else limit
-        )
+        self._limit = limit
+        self._most_bytes = min(limit, field.max_length or limit, MAX_EMAIL_BYTES if field.format == "email" else limit)
         self._nulls = not field.required and field.on_null is not OnNull.REFUSE
-        self._enum = frozenset(field.enum)
+        self._enum: frozenset[Any] = frozenset(field.enum)
+        self._exact_enum = frozenset(Decimal(repr(v)) for v in field.enum if not isinstance(v, str | bool))
         self._pattern = re.compile(field.pattern) if field.pattern else None
         self._rules: list[Callable[[str], object]] = []
         self._format = rule_of(field.format) if field.format else None
         if self._format:
             self._rules.append(self._format[0])
         self._rules += [form.fullmatch for form in (_DATE if field.type is FieldType.DATE else None, self._pattern) if form]
-        # a bound is what was written in the file: 0.1 allows the decimal 0.1, though the double is a little above it
-        self._low = None if field.minimum is None else Decimal(repr(field.minimum))
-        self._high = None if field.maximum is None else Decimal(repr(field.maximum))
         kind = field.type
-        self._json = _Json(field, limit) if kind in {FieldType.ARRAY, FieldType.OBJECT} else None
+        self._least, self._most = _bound(field, field.minimum, now_s), _bound(field, field.maximum, now_s)
+        # a bound is what was written in the file: 0.1 allows the decimal 0.1, though the double is a little above it
+        numeric = kind in {FieldType.INTEGER, FieldType.NUMBER}
+        self._low = None if field.minimum is None or not numeric else Decimal(repr(field.minimum))
+        self._high = None if field.maximum is None or not numeric else Decimal(repr(field.maximum))
+        self._json = _Json(field, limit, now_s) if kind in {FieldType.ARRAY, FieldType.OBJECT} else None
         self._fast: Callable[[Sequence[Any]], Page | None]
-        self._slow: Callable[[Any], bytes]
+        self._slow: Callable[[Any, list[Problem]], bytes]
         self._fast, self._slow = {
             FieldType.STRING: (self._strings, self._string), FieldType.DATE: (self._strings, self._string),
             FieldType.BOOLEAN: (self._booleans, self._boolean), FieldType.INTEGER: (self._integers, self._integer),
@@ -135,34 +177,67 @@ class Codec:
         fine = self._fast(column) if column else Page([], nulls=False)
         if fine is not None:
             return fine
-        problems: dict[int, Problem] = {}
-        texts = [NULL] * len(column)
-        rest = []
+        page = Page([NULL] * len(column), nulls=None in column, problems={}, warnings=[])
+        present = []
         for i, value in enumerate(column):
             if value is not None:
-                rest.append(i)
-            elif self.field.required:
-                problems[i] = Problem("required", "the value is null and the contract requires it")
-            elif self.field.on_null is OnNull.REFUSE:
-                problems[i] = Problem("null", "the value is null and the contract refuses that")
-        if self._json is not None:
-            written, broken = self._json.page([column[i] for i in rest], nested=self._nested)
-            for i, text in zip(rest, written, strict=True):
-                texts[i] = text
-            problems.update((rest[local], problem) for local, problem in broken.items())
-            for i in rest:
-                size = len(texts[i])
-                if size > self._limit and i not in problems:
-                    problems[i] = Problem(
-                        "too_long", f"the JSON text has {size:,} bytes, more than {self._limit:,}"
-                    )
-            return Page(texts, len(rest) < len(column), problems)
-        for i in rest:
+                present.append(i)
+            elif not self._nulls:
+                self._settle(page, i, None, [self._missing()])
+        (self._write if self._json is None else self._write_json)(page, column, present)
+        return page
+
+    def _write(self, page: Page, column: Sequence[Any], present: Sequence[int]) -> None:
+        """Check and write what is not null, a value at a time."""
+        for i in present:
+            found: list[Problem] = []
             try:
-                texts[i] = self._slow(column[i])
-            except _Broken as broken_value:
-                problems[i] = broken_value.problem
-        return Page(texts, len(rest) < len(column), problems)
+                page.texts[i] = self._slow(column[i], found)
+            except _Broken as broken:
+                problem = broken.problem
+                found.append(problem._replace(policy=self.field.policy(problem.rule)) if problem.rule else problem)
+            if found:
+                self._settle(page, i, column[i], found)
+
+    def _write_json(self, page: Page, column: Sequence[Any], present: Sequence[int]) -> None:
+        """Check and write arrays or objects."""
+        assert self._json is not None  # noqa: S101 of this type
+        written, broken, warned = self._json.page([column[i] for i in present], nested=self._nested)
+        for i, text in zip(present, written, strict=True):
+            page.texts[i] = text
+            if len(text) > self._limit:
+                message = f"the JSON text has {len(text):,} bytes, more than {self._limit:,}"
+                page.problems[i] = Problem("too_long", message, outline=outline(column[i]))
+                page.texts[i] = NULL
+        page.problems.update((present[local], problem) for local, problem in broken.items())
+        page.warnings.extend((present[local], problem) for local, problem in warned)
+
+    def _settle(self, page: Page, row: int, value: Any, found: Sequence[Problem]) -> None:  # noqa: ANN401 a warehouse's value
+        """What becomes of a value with these problems: those that only warn let it pass."""
+        for problem in found:
+            seen = problem._replace(outline=self._outline(value))
+            if problem.policy is OnViolation.WARN:
+                page.warnings.append((row, seen))
+            else:
+                note(page.problems, row, seen)
+                page.texts[row] = NULL
+
+    def _missing(self) -> Problem:
+        policy = self.field.policy
+        if self.field.required:
+            return Problem("required", "the value is null and the contract requires it", "required", policy("required"))
+        return Problem("null", "the value is null and the contract refuses that", "on_null", policy("on_null"))
+
+    def _say(self, found: list[Problem], reason: str, message: str, rule: str) -> None:
+        found.append(Problem(reason, message, rule, self.field.policy(rule)))
+
+    def _outline(self, value: Any) -> str:  # noqa: ANN401 a warehouse's value
+        if isinstance(value, str) and self.field.type in {FieldType.INTEGER, FieldType.NUMBER} and not self._nested:
+            try:
+                return outline(Decimal(value))
+            except InvalidOperation:
+                pass
+        return outline(value)
 
     # --- texts and dates
 
@@ -180,7 +255,7 @@ class Codec:
                 return None
             texts = list(map(orjson.dumps, column))
         nulls = len(present) < len(column)
-        if max(map(len, texts)) - QUOTES > self._limit or not self._all_fit(present):
+        if max(map(len, texts)) - QUOTES > self._most_bytes or not self._all_fit(present):
             return None
         return Page(texts, nulls)
 
@@ -189,57 +264,83 @@ class Codec:
         joined = "".join(texts)
         if not joined.isascii() and _WIDE_CONTROL.search(joined):
             return False
-        if (self.field.required and "" in texts) or (self._enum and not set(texts) <= self._enum):
+        field = self.field
+        if (field.required and "" in texts) or (self._enum and not self._enum.issuperset(texts)):
+            return False
+        if field.min_length and min(map(len, texts), default=field.min_length) < field.min_length:
+            return False  # of characters, which are at least as many bytes
+        if (self._least is not None or self._most is not None) and not (
+            self._least is None or min(texts, default=self._least) >= self._least
+        ) & (self._most is None or max(texts, default=self._most) <= self._most):
             return False
         return all(all(map(rule, texts)) for rule in self._rules)
 
-    def _string(self, value: Any) -> bytes:  # noqa: ANN401 a warehouse's value
+    def _string(self, value: Any, found: list[Problem]) -> bytes:  # noqa: ANN401 a warehouse's value
         if self._casts and (
             type(value) is int or (isinstance(value, Decimal) and not value.as_tuple().exponent)
         ):
             value = str(value)  # as the plan's cast does outside of JSON
         if not isinstance(value, str):
-            raise _Broken("type", "the value is not a text")
+            raise _Broken("type", "the value is not a text", "type")
         field = self.field
         if _CONTROL.search(value):
             raise _Broken("control_character", "the text has a control character or half a surrogate pair")
         size = len(value.encode())
-        if size > self._limit:
-            raise _Broken("too_long", f"the text has {size:,} bytes, more than {self._limit:,}")
-        if field.required and not value:
-            raise _Broken("required", "the text is empty and the contract requires a value")
-        if self._enum and value not in self._enum:
-            raise _Broken("enum", "the text is none of the contract's values")
-        if self._pattern and not self._pattern.fullmatch(value):
-            raise _Broken("pattern", f"the text does not match {field.pattern}")
-        if self._format and not self._format[0](value):
-            raise _Broken("format", f"the text is not {self._format[1]}")
-        if field.type is FieldType.DATE and not _DATE.fullmatch(value):
-            raise _Broken("format", "the text is not a date as YYYY-MM-DD")
+        if size > self._most_bytes:
+            message = f"the text has {size:,} bytes, more than {self._most_bytes:,}"
+            if size > self._limit:
+                raise _Broken("too_long", message)
+            self._say(found, "too_long", message, "max_length" if size > (field.max_length or size) else "format")
+        self._text_rules(value, size, found)
+        if field.type is FieldType.DATE:
+            if not _DATE.fullmatch(value):
+                raise _Broken("format", "the text is not a date as YYYY-MM-DD", "type")
+            self._bounds(value, self._least, self._most, found, "the date is {} {}", ("before", "after"))
         return orjson.dumps(value)
+
+    def _text_rules(self, value: str, size: int, found: list[Problem]) -> None:
+        field = self.field
+        if field.required and not value:
+            self._say(found, "required", "the text is empty and the contract requires a value", "required")
+        elif size < field.min_length:
+            self._say(found, "too_short", f"the text has {size:,} bytes, fewer than {field.min_length:,}", "min_length")
+        if self._enum and value not in self._enum:
+            self._say(found, "enum", "the text is none of the contract's values", "enum")
+        if self._pattern and not self._pattern.fullmatch(value):
+            self._say(found, "pattern", f"the text does not match {field.pattern}", "pattern")
+        if self._format and not self._format[0](value):
+            self._say(found, "format", f"the text is not {self._format[1]}", "format")
 
     # --- booleans and times
 
     def _booleans(self, column: Sequence[Any]) -> Page | None:
         present = self._only({bool}, column)
-        return None if present is None else Page(number_texts(column), len(present) < len(column))
+        if present is None or (self._enum and not self._enum.issuperset(present)):
+            return None
+        return Page(number_texts(column), len(present) < len(column))
 
-    def _boolean(self, value: Any) -> bytes:  # noqa: ANN401 a warehouse's value
+    def _boolean(self, value: Any, found: list[Problem]) -> bytes:  # noqa: ANN401 a warehouse's value
         if not isinstance(value, bool):
-            raise _Broken("type", "the value is not a boolean")
+            raise _Broken("type", "the value is not a boolean", "type")
+        if self._enum and value not in self._enum:
+            self._say(found, "enum", "the value is none of the contract's values", "enum")
         return orjson.dumps(value)
 
     def _timestamps(self, column: Sequence[Any]) -> Page | None:
         present = self._only({int}, column)
-        if present is None or not (min(present) > EARLIEST_S and max(present) < LATEST_S):
+        if present is None:
+            return None
+        low, high = min(present), max(present)
+        if not (low > EARLIEST_S and high < LATEST_S) or not self._within(low, high):
             return None
         return Page(number_texts(column), len(present) < len(column))
 
-    def _timestamp(self, value: Any) -> bytes:  # noqa: ANN401 a warehouse's value
+    def _timestamp(self, value: Any, found: list[Problem]) -> bytes:  # noqa: ANN401 a warehouse's value
         if type(value) is not int:
-            raise _Broken("type", "the value is not a time in Unix seconds")
+            raise _Broken("type", "the value is not a time in Unix seconds", "type")
         if not EARLIEST_S < value < LATEST_S:
             raise _Broken("not_unix_seconds", "the value is no time in Unix seconds (milliseconds?)")
+        self._bounds(value, self._least, self._most, found, "the time is {} {}", ("before", "after"))
         return b"%d" % value
 
     # --- numbers
@@ -255,24 +356,24 @@ class Codec:
 
     def _within(self, low: float, high: float) -> bool:
         """Whether numbers from `low` to `high` are within the bounds of the contract."""
-        field = self.field
-        return (field.minimum is None or low >= field.minimum) and (
-            field.maximum is None or high <= field.maximum
-        )
+        return (self._least is None or low >= self._least) and (self._most is None or high <= self._most)
+
+    def _in_enum(self, present: Sequence[Any]) -> bool:
+        return not self._enum or self._enum.issuperset(present)
 
     def _integers(self, column: Sequence[Any]) -> Page | None:
         present = self._only({int}, column)
         if present is None:
             return None
         low, high = min(present), max(present)
-        if low < _LOWEST or high > _HIGHEST or not self._within(low, high):
+        if low < _LOWEST or high > _HIGHEST or not self._within(low, high) or not self._in_enum(present):
             return None
         return Page(number_texts(column), len(present) < len(column))
 
     def _numbers(self, column: Sequence[Any]) -> Page | None:
         if (present := self._only({float}, column)) is not None:
             # a NaN hides from min and max, but not from a sum
-            fine = math.isfinite(sum(present)) and self._within(min(present), max(present))
+            fine = math.isfinite(sum(present)) and self._within(min(present), max(present)) and self._in_enum(present)
             return Page(number_texts(column), len(present) < len(column)) if fine else None
         if self._only({Decimal}, column) is not None:
             return self._digits([None if value is None else str(value) for value in column])
@@ -293,72 +394,102 @@ class Codec:
         near = list(map(float, present))
         low, high = min(near), max(near)
         # rounding keeps the order, so a double strictly within the bounds proves it of the digits, too
-        inside = (self.field.minimum is None or low > self.field.minimum) and (
-            self.field.maximum is None or high < self.field.maximum
-        )
+        inside = (self._least is None or low > self._least) and (self._most is None or high < self._most)
         if not inside or math.isinf(low) or math.isinf(high):
+            return None
+        if self._enum and not self._exact_enum.issuperset(map(Decimal, present)):
             return None
         texts = [NULL if value is None else value.encode() for value in column]
         return Page(texts, len(present) < len(column))
 
-    def _integer(self, value: Any) -> bytes:  # noqa: ANN401 a warehouse's value
+    def _integer(self, value: Any, found: list[Problem]) -> bytes:  # noqa: ANN401 a warehouse's value
         if isinstance(value, str) and not self._nested:
             if _NOT_A_NUMBER.fullmatch(value):
                 raise _not_finite()
             if not _LOOSE_INTEGER.fullmatch(value):
-                raise _Broken("type", "the value is not an integer")
+                raise _Broken("type", "the value is not an integer", "type")
             value = Decimal(value)
         if isinstance(value, float | Decimal):
             exact = Decimal(value)
             if not exact.is_finite():
                 raise _not_finite()
             if exact != exact.to_integral_value():
-                raise _Broken("type", "the number is not an integer")
+                raise _Broken("type", "the number is not an integer", "type")
             if exact.adjusted() > _MAX_DIGITS:
                 raise _out_of_range()
             value = int(exact)
         if type(value) is not int:
-            raise _Broken("type", "the value is not an integer")
+            raise _Broken("type", "the value is not an integer", "type")
         if value.bit_length() > _MAX_INTEGER_BITS or (abs(value) == TOO_WIDE and not self._nested):
             raise _out_of_range()
-        self._bounds(value, self.field.minimum, self.field.maximum)
+        self._number_rules(value, self._least, self._most, self._enum, found)
         return b"%d" % value
 
-    def _number(self, value: Any) -> bytes:  # noqa: ANN401 a warehouse's value
+    def _number(self, value: Any, found: list[Problem]) -> bytes:  # noqa: ANN401 a warehouse's value
         if type(value) is int:
-            return self._integer(value)
+            return self._integer(value, found)
         if isinstance(value, float):
             if not math.isfinite(value):
                 raise _not_finite()
-            self._bounds(value, self.field.minimum, self.field.maximum)
+            self._number_rules(value, self._least, self._most, self._enum, found)
             return orjson.dumps(value)
         text = str(value) if isinstance(value, Decimal) else value
         if not isinstance(text, str) or (self._nested and isinstance(value, str)):
-            raise _Broken("type", "the value is not a number")
+            raise _Broken("type", "the value is not a number", "type")
         if _NOT_A_NUMBER.fullmatch(text):
             raise _not_finite()
         if not _LOOSE_NUMBER.fullmatch(text):
-            raise _Broken("type", "the value is not a number")
+            raise _Broken("type", "the value is not a number", "type")
         if text in _TOO_WIDE_TEXTS and not self._nested:
             raise _out_of_range()
         if len(text) > self._limit:
             raise _Broken("too_long", f"the number has {len(text):,} digits, more than {self._limit:,}")
         exact = _decimal(text)
-        self._bounds(exact, self._low, self._high)
+        self._number_rules(exact, self._low, self._high, self._exact_enum, found)
         return text.encode() if _JSON_NUMBER.fullmatch(text) else str(exact).encode()
 
-    def _bounds(self, value: Any, low: Any, high: Any) -> None:  # noqa: ANN401 numbers of one kind, or of two that compare
-        if low is not None and value < low:
-            raise _Broken("minimum", f"the number is below {self.field.minimum!r}")
-        if high is not None and value > high:
-            raise _Broken("maximum", f"the number is above {self.field.maximum!r}")
+    def _number_rules(
+        self, value: Any, low: Any, high: Any, enum: frozenset[Any], found: list[Problem]  # noqa: ANN401 numbers
+    ) -> None:
+        self._bounds(value, low, high, found, "the number is {} {}", ("below", "above"))
+        if enum and value not in enum:
+            self._say(found, "enum", "the number is none of the contract's values", "enum")
+
+    def _bounds(  # noqa: PLR0913 one value and its bounds
+        self, value: Any, low: Any, high: Any, found: list[Problem], text: str, words: tuple[str, str]  # noqa: ANN401
+    ) -> None:
+        """Bounds of one kind with the value, or of two that compare."""
+        for rule, wrong, bound, word in (
+            ("minimum", low is not None and value < low, self.field.minimum, words[0]),
+            ("maximum", high is not None and value > high, self.field.maximum, words[1]),
+        ):
+            if wrong:
+                self._say(found, rule, text.format(word, _bound_text(self.field, bound)), rule)
+
+
+def _bound(field: Field, bound: Bound, now_s: int) -> Any:  # noqa: ANN401 what the field's values compare with
+    """A bound as the values compare with it; None: there is none."""
+    if bound != NOW:
+        return bound
+    if not now_s:
+        return None
+    if field.type is FieldType.DATE:  # today, wherever the model's clock stands
+        return (datetime.fromtimestamp(now_s, UTC) + timedelta(hours=14)).date().isoformat()
+    return now_s + NOW_SLACK_S
+
+
+def _bound_text(field: Field, bound: Bound) -> str:
+    """A bound as it may have been written in the file."""
+    if field.type is FieldType.TIMESTAMP and not isinstance(bound, str) and bound is not None:
+        return datetime.fromtimestamp(bound, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return bound if isinstance(bound, str) else repr(bound)
 
 
 def _never(_: Sequence[Any]) -> Page | None:
     return None
 
 
-def _no_value(_: Any) -> bytes:  # noqa: ANN401 arrays and objects are written by `_Json`
+def _no_value(_: Any, __: list[Problem]) -> bytes:  # noqa: ANN401 arrays and objects are written by `_Json`
     raise AssertionError
 
 
@@ -389,86 +520,116 @@ def _decimal(text: str) -> Decimal:
 
 
 class _Json:
-    """Arrays and objects: from JSON text (or parsed JSON, inside items) to canonical JSON text.
+    """Arrays and objects: from JSON text (or parsed JSON, inside others) to canonical JSON text.
 
-    Properties that the contract of the items does not name are not sent, nulls neither. The items of a whole page
-    are checked and written like rows: a property is a column.
+    Properties that the contract does not name are not sent, nulls neither. The items of a whole page are checked
+    and written like rows: a property is a column.
     """
 
-    def __init__(self, field: Field, limit: int) -> None:
+    def __init__(self, field: Field, limit: int, now_s: int) -> None:
+        self._field = field
         self._object = field.type is FieldType.OBJECT
         self._names = [item.column for item in field.items]
-        self._codecs = [Codec(item, limit=limit, nested=True, casts=True) for item in field.items]
+        self._codecs = [Codec(item, limit=limit, nested=True, casts=True, now_s=now_s) for item in field.items]
         self._shapes = Shapes(b"{", 0, field.items, b"}", nulls=False)
-        self._scalar: Codec | None = None
-        if field.item_type is not None and not field.items and not self._object:
-            scalar = Field(name="", column="", type=field.item_type, required=True)
-            self._scalar = Codec(scalar, limit=limit, nested=True)
+        self._item = Codec(field.item, limit=limit, nested=True, now_s=now_s) if field.item and not field.items else None
 
-    def page(self, column: Sequence[Any], *, nested: bool) -> tuple[list[bytes], dict[int, Problem]]:
+    def page(self, column: Sequence[Any], *, nested: bool) -> tuple[list[bytes], Problems, Warnings]:
         """Texts (of a value with a problem: null) and problems by row; there is no null among the values."""
-        problems: dict[int, Problem] = {}
+        problems: Problems = {}
+        warnings: Warnings = []
         wanted: type = dict if self._object else list
         values = []
         for i, value in enumerate(column if nested else _parsed(column)):
-            if isinstance(value, Problem):
-                problems[i] = value
-            elif not isinstance(value, wanted):
-                problems[i] = Problem(
-                    "type", f"the value is not a JSON {'object' if self._object else 'array'}"
-                )
+            problem = value if isinstance(value, Problem) else None
+            if problem is None and not isinstance(value, wanted):
+                problem = Problem("type", f"the value is not a JSON {'object' if self._object else 'array'}", "type")
+            if problem is not None:
+                policy = self._field.policy("type") if problem.rule else OnViolation.REFUSE
+                problems[i] = problem._replace(policy=policy, outline=outline(column[i]))
             values.append(wanted() if i in problems else value)
-        if not self._codecs and self._scalar is None:
+        if not self._object:
+            self._count(values, problems, warnings)
+        if not self._codecs and self._item is None:
             texts = [orjson.dumps(value, default=_written) for value in values]
         elif self._object:
-            texts, broken = self._items(values)
-            for row, (name, problem) in broken.items():
-                problems.setdefault(row, Problem(problem.reason, name + problem.message))
+            kept = set(problems)
+            texts, broken, warned = self._items(values)
+            for row, problem in broken.items():
+                if row not in kept:
+                    note(problems, row, problem)
+            warnings += warned
         else:
-            texts = self._arrays(values, problems)
+            texts = self._arrays(values, problems, warnings)
         for i in problems:
             texts[i] = NULL
-        return texts, problems
+        return texts, problems, warnings
 
-    def _arrays(self, values: Sequence[list[Any]], problems: dict[int, Problem]) -> list[bytes]:
+    def _count(self, values: Sequence[list[Any]], problems: Problems, warnings: Warnings) -> None:
+        least, most = self._field.min_items, self._field.max_items
+        if not least and not most:
+            return
+        for i, value in enumerate(values):
+            n = len(value)
+            if i in problems or (n >= least and n <= (most or n)):
+                continue
+            rule, bound, word = ("min_items", least, "fewer") if n < least else ("max_items", most, "more")
+            policy = self._field.policy(rule)
+            problem = Problem(rule, f"the array has {n:,} items, {word} than {bound:,}", rule, policy, outline(value))
+            if policy is OnViolation.WARN:
+                warnings.append((i, problem))
+            else:
+                problems[i] = problem
+
+    def _arrays(self, values: Sequence[list[Any]], problems: Problems, warnings: Warnings) -> list[bytes]:
         flat = list(chain.from_iterable(values))
         ends = list(accumulate(map(len, values)))
-        if self._scalar is not None:
-            page = self._scalar.page(flat)
-            written, broken = page.texts, {i: ("", problem) for i, problem in page.problems.items()}
+        broken: Mapping[int, Problem]
+        warned: Sequence[tuple[int, Problem]]
+        if self._item is not None:
+            page = self._item.page(flat)
+            written, broken, warned = page.texts, page.problems, page.warnings
         else:
-            written, broken = self._items(flat)
-        for i in sorted(broken):
+            written, broken, warned = self._items(flat)
+
+        def placed(i: int, problem: Problem) -> tuple[int, Problem]:
             row = bisect_right(ends, i)
-            name, problem = broken[i]
-            place = f"item {i - (ends[row - 1] if row else 0) + 1}: {name}"
-            problems.setdefault(row, Problem(problem.reason, place + problem.message))
+            return row, problem.inside(f"item {i - (ends[row - 1] if row else 0) + 1}: ")
+
+        for i in sorted(broken):
+            note(problems, *placed(i, broken[i]))
+        warnings += [placed(i, problem) for i, problem in warned]
         return [
             b"[" + b",".join(written[end - len(value) : end]) + b"]"
             for value, end in zip(values, ends, strict=True)
         ]  # fmt: skip
 
-    def _items(self, flat: Sequence[Any]) -> tuple[list[bytes], dict[int, tuple[str, Problem]]]:
-        """Texts of items, and for each with a problem the first one with `name: `."""
+    def _items(self, flat: Sequence[Any]) -> tuple[list[bytes], Problems, Warnings]:
+        """Texts of objects, with the first problem of each."""
         if not flat:
-            return [], {}
-        broken: dict[int, tuple[str, Problem]] = {}
+            return [], {}, []
+        broken: Problems = {}
+        warned: Warnings = []
         if not set(map(type, flat)) <= {dict}:
+            policy = self._field.policy("type")
             broken = {
-                i: ("", Problem("type", "not a JSON object"))
+                i: Problem("type", "not a JSON object", "type", policy, outline(item))
                 for i, item in enumerate(flat)
                 if not isinstance(item, dict)
             }
             flat = [item if isinstance(item, dict) else {} for item in flat]
-        texts, nulls = [], []
+        texts, nulls, not_objects = [], [], set(broken)
         for i, (name, codec) in enumerate(zip(self._names, self._codecs, strict=True)):
             page = codec.page([item.get(name) for item in flat])
+            label = codec.field.name
             for place, problem in page.problems.items():
-                broken.setdefault(place, (f"{codec.field.name}: ", problem))
+                if place not in not_objects:
+                    note(broken, place, problem.inside(f"{label}: ", label))
+            warned += [(place, problem.inside(f"{label}: ", label)) for place, problem in page.warnings]
             texts.append(page.texts)
             if page.nulls:
                 nulls.append(i)
-        return self._shapes.fill(texts, None, nulls), broken
+        return self._shapes.fill(texts, None, nulls), broken, warned
 
 
 def _parsed(column: Sequence[Any]) -> list[Any]:
@@ -503,7 +664,7 @@ def _parsed_value(text: Any, *, plain: bool) -> Any:  # noqa: ANN401 a warehouse
         except orjson.JSONDecodeError:
             pass  # the slow way says what is wrong
     if not isinstance(text, str):
-        return Problem("type", "the value is not JSON text")
+        return Problem("type", "the value is not JSON text", "type")
     try:
         found = json.loads(
             text, parse_float=_decimal, parse_int=_exact_integer, parse_constant=_constant, object_pairs_hook=_object
@@ -514,7 +675,7 @@ def _parsed_value(text: Any, *, plain: bool) -> Any:  # noqa: ANN401 a warehouse
     except RecursionError:
         return Problem("too_deep", f"the JSON is nested deeper than {MAX_DEPTH}")
     except ValueError:
-        return Problem("json", "the text is not valid JSON")
+        return Problem("json", "the text is not valid JSON", "type")
     return found
 
 
@@ -526,7 +687,7 @@ def _exact_integer(digits: str) -> int | Decimal:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise _Broken("json", "an object of the JSON names a property twice")
+        raise _Broken("json", "an object of the JSON names a property twice", "type")
     return found
 
 

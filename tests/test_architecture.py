@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "revetl"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
-        "errors destination ids nearest formats rules",
+        "errors destination ids nearest formats outline rules",
         "contracts yamlfile render ci",
         "taxonomy",
         "taxonomyfile",
@@ -24,7 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "dialects project delivery connect encode shopify_sample",
         "diffsql warehouse compiler lint",
         "seal checklist",
-        "plan state selection grants purchases",
+        "plan state selection grants reasons purchases",
         "rates duplicates",
         "engine upkeep repair",
         "forget",

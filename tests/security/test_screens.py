@@ -25,9 +25,10 @@ from markdown_it import MarkdownIt
 from revetl import artifacts, markdown, report
 from revetl.cli import emit
 from revetl.console import Log
-from revetl.engine import DiffResult, Reason, RunResult, Sample, SyncDiff, SyncResult
+from revetl.engine import DiffResult, RunResult, Sample, SyncDiff, SyncResult
 from revetl.errors import ConfigError, Where
 from revetl.plan import Counts
+from revetl.reasons import Reason
 from revetl.report import Heading, Style
 from revetl.sandbox import Sandbox
 from tests.bars import Bar

@@ -197,11 +197,13 @@ class World:
         finally:
             warehouse.close()
 
-    def diff(self, *names: str, show: int = 0, **options: Any) -> DiffResult:
+    def diff(self, *names: str, show: int = 0, check: bool = False, **options: Any) -> DiffResult:
         """A diff in a read-only session."""
         warehouse = self.connect(read_only=True)
         try:
-            return self.engine(warehouse).diff(self.compiled(names), RunOptions(**options), settings=FAST, show=show)
+            return self.engine(warehouse).diff(
+                self.compiled(names), RunOptions(**options), settings=FAST, show=show, check=check
+            )
         finally:
             warehouse.close()
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from revetl.contracts import Field, FieldType, IdentifierKind, Sync, SyncType
-from revetl.engine import DiffResult, Reason, RunResult, Sample, SyncDiff, SyncResult
+from revetl.contracts import Field, FieldType, IdentifierKind, OnViolation, Sync, SyncType
+from revetl.engine import DiffResult, RunResult, Sample, SyncDiff, SyncResult
 from revetl.errors import ContractBroken, GuardTripped, Where
 from revetl.plan import Counts
+from revetl.reasons import Reason
 from revetl.report import Heading
 
 HEADING = Heading(project="shop", target="prod", destination="customerio (eu)", version="0.1.0")
@@ -89,16 +90,20 @@ def fixed_run() -> RunResult:
             field="email",
             message="longer than 1,000 bytes",
             rows=5,
+            rule="max_length",
             example="C-…7 (5 characters)",
+            outline="aaa9@aaaaaaaaaaaaaaa… (1,001 characters)",
         ),
         Reason(reason="invalid", field="", message="the destination refused it", rows=1, example=""),
-    )
+        Reason(reason="format", field="phone", message="the text is not a phone number", rows=3, rule="format",
+               policy=OnViolation.WARN, outline="99 999"),
+    )  # fmt: skip
     return RunResult(
         run_id="0b9c2f6e-0000-4000-8000-000000000001", started_at=1_763_900_000.0, seconds=93.4, requests=191, retries=2,
         bytes_sent=41_234_567, statements=31,
         syncs=(
             SyncResult(sync=people(), status="partial", counts=PEOPLE, acknowledged=91_503, refused_now=6, unsent=40,
-                       fence=7, reasons=reasons, seconds=91.2),
+                       warned=3, fence=7, reasons=reasons, seconds=91.2),
             SyncResult(sync=orders(), status="success", counts=Counts(model_rows=903, unchanged=803, created=100,
                        first=100, last=100), acknowledged=100, fence=7, seconds=1.1),
             SyncResult(sync=orders("refunds"), status="error", error=BROKEN, seconds=0.1),

@@ -131,7 +131,7 @@ def test_deletes_carry_no_attributes() -> None:
         (field("x", "array"), "[" * 30 + "]" * 30, "too_deep"),
         (field("x", "array"), "[" * 100_000 + "]" * 100_000, "too_deep"),
         (field("x", "array", items=(field("q", "integer", required=True),)), '[{"q":1},{}]', "required"),
-        (field("x", "array", item_type=FieldType.STRING), '["a",1]', "type"),
+        (field("x", "array", item=field("", "string", required=True)), '["a",1]', "type"),
     ],
 )  # fmt: skip
 def test_a_value_that_breaks_the_contract_names_field_and_rule_and_never_the_value(
@@ -140,7 +140,7 @@ def test_a_value_that_breaks_the_contract_names_field_and_rule_and_never_the_val
     made = one(people(rules), value)
 
     assert isinstance(made, Refusal)
-    assert (made.reason, made.field) == (reason, "x")
+    assert (made.reason, made.field.partition(".")[0]) == (reason, "x")
     if isinstance(value, str) and len(value) > 4:
         assert value not in made.message
 

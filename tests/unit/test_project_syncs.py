@@ -24,6 +24,7 @@ from revetl.contracts import (
     Limit,
     NoPerson,
     OnNull,
+    OnViolation,
     SyncType,
     WhenMissing,
 )
@@ -38,6 +39,7 @@ from revetl.syncfile import (
     IDENTITY_KEYS,
     LATENCY_KEYS,
     PERSON_KEYS,
+    POLICY_KEYS,
     SYNC_KEYS,
     TIME_KEYS,
     SyncReader,
@@ -64,7 +66,8 @@ def test_every_rule_of_a_field(tmp_path: Path) -> None:
     assert (plan.enum, plan.required, plan.description) == (("free", "paid"), True, "what they pay")
     assert (score.minimum, score.maximum, score.on_null) == (-1.5, 10, OnNull.REFUSE)
     assert (seen.type, seen.zone) == (FieldType.TIMESTAMP, "Europe/Berlin")
-    assert (tags.item_type, tags.items) == (FieldType.STRING, ())
+    assert tags.item is not None
+    assert (tags.item.type, tags.item.required, tags.items) == (FieldType.STRING, True, ())
     assert [(f.name, f.type, f.minimum) for f in lines.items] == [("sku", "string", None), ("amount", "number", 0)]
 
 
@@ -154,8 +157,28 @@ def test_a_model_is_named_as_in_dbt(tmp_path: Path, model: str) -> None:
         ("{a: {type: string, pattern: '('}}", "RV043"), ("{a: {type: string, pattern: 'a{99999999999}'}}", "RV043"),
         ("{a: {type: string, required: true, on_null: skip}}", "RV044"), ("{unsubscribed: string}", "RV045"),
         ("{a: {type: timestamp, zone: /etc/passwd}}", "RV035"), ("{a: {type: timestamp, zone: ''}}", "RV035"),
-        ("{a: {type: string, enum: [1]}}", "RV011"), ("{a: {type: string, max_length: -1}}", "RV011"),
+        ("{a: {type: string, enum: [1]}}", "RV085"), ("{a: {type: string, max_length: -1}}", "RV011"),
         ("{a: {type: string, required: 'yes'}}", "RV011"), ("{a: {type: string, column: ''}}", "RV011"),
+        ("{a: {type: number, enum: [x]}}", "RV085"), ("{a: {type: boolean, enum: [1]}}", "RV085"),
+        ("{a: {type: string, enum: []}}", "RV011"), ("{a: {type: array, enum: [x]}}", "RV042"),
+        ("{a: {type: date, minimum: 1}}", "RV085"), ("{a: {type: date, maximum: soon}}", "RV085"),
+        ("{a: {type: timestamp, minimum: yesterday}}", "RV085"), ("{a: {type: number, minimum: '1'}}", "RV085"),
+        ("{a: {type: integer, maximum: now}}", "RV085"), ("{a: {type: string, minimum: 1}}", "RV042"),
+        ("{a: {type: date, minimum: 2025-01-02, maximum: 2025-01-01}}", "RV042"),
+        ("{a: {type: string, min_length: 3, max_length: 2}}", "RV042"), ("{a: {type: string, max_items: 2}}", "RV042"),
+        ("{a: {type: array, min_items: 3, max_items: 2}}", "RV042"), ("{a: {type: object, items: {b: string}}}", "RV042"),
+        ("{a: {type: array, properties: {b: string}}}", "RV042"),
+        ("{a: {type: array, items: {type: strin, b: string}}}", "RV040"),
+        ("{a: {type: array, items: {type: string, b: string}}}", "RV010"),
+        ("{a: {type: object, properties: {b: {type: string, normalize: trim}}}}", "RV086"),
+        ("{a: {type: object, properties: {b: {type: timestamp, zone: UTC}}}}", "RV086"),
+        ("{a: {type: object, properties: {b: {type: string, on_null: clear}}}}", "RV044"),
+        ("{a: {type: object, properties: {b: {type: array, items: {c: {type: integer, format: email}}}}}}", "RV042"),
+        ("{a: {type: string, on_violation: ignore}}", "RV011"), ("{a: {type: string, on_violation: {typ: fail}}}", "RV010"),
+        ("{a: {type: string, on_violation: {type: warn}}}", "RV011"),
+        ("{a: {type: string, on_violation: {format: warn}}}", "RV087"),
+        ("{a: {type: string, required: false, on_violation: {required: warn}}}", "RV087"),
+        ("{a: {type: string, on_violation: {on_null: warn}}}", "RV087"),
     ],
 )  # fmt: skip
 def test_attributes_that_are_refused(tmp_path: Path, attributes: str, code: str) -> None:
@@ -171,6 +194,9 @@ def test_attributes_that_are_refused(tmp_path: Path, attributes: str, code: str)
         "{email: string, phone: string, created_at: timestamp, unsubscribed: boolean}", f"{{{'x' * 150}: string}}",
         "{cio_subscription_preferences.topics.topic_1: boolean, a.b: string, 'Größe 2': number}",
         "{recipient: string}", "{a: {type: string, required: true, on_null: refuse}}", "{}",
+        "{a: {type: boolean, enum: [true]}, b: {type: date, enum: ['2025-01-01'], minimum: 2025-01-01, maximum: now}}",
+        "{a: {type: array, items: {type: string, enum: [x], on_violation: warn}, min_items: 1, max_items: 1}}",
+        "{a: {type: array, items: {type: array, items: {type: object, properties: {b: {type: object, properties: {}}}}}}}",
     ],
 )  # fmt: skip
 def test_attributes_that_are_fine(tmp_path: Path, attributes: str) -> None:
@@ -233,6 +259,37 @@ def test_a_definition_that_is_wrong_is_wrong_once(tmp_path: Path) -> None:
     ]
 
 
+def test_nested_fields_bounds_of_times_and_what_becomes_of_rows(tmp_path: Path) -> None:
+    text = person_yaml("""
+      address: {type: object, on_violation: warn, properties: {city: {type: string, required: true}, at: $place}}
+      tags: {type: array, items: {type: string, enum: [a, b], required: false}, min_items: 1}
+      baskets: {type: array, items: $basket}
+      since: {type: timestamp, zone: Europe/Berlin, minimum: 2015-01-01, maximum: 2030-01-01T00:00:00+01:00}
+      born: {type: date, minimum: 1900-01-01, maximum: now}
+      level: {type: integer, enum: [1, 2], on_violation: {enum: fail}}""", on_violation="warn") + (
+        "definitions:\n  place: {type: object, properties: {lat: number}}\n"
+        "  basket: {type: array, items: {sku: string}, on_violation: refuse}\n"
+    )  # fmt: skip
+    address, tags, baskets, since, born, level = shop(tmp_path, {"syncs/people.yml": text}).syncs["people"].fields
+    city, place = address.items
+    assert (city.policy("required"), place.items[0].type, address.item) == (OnViolation.WARN, "number", None)
+    assert tags.item is not None
+    assert (tags.item.enum, tags.item.required, tags.min_items, tags.items) == (("a", "b"), False, 1, ())
+    assert baskets.item is not None
+    assert (baskets.item.required, baskets.item.policy("required"), baskets.policy("type")) == (True, "refuse", "refuse")
+    assert (since.minimum, since.maximum) == (1_420_070_400, 1_893_452_400)
+    assert (born.minimum, born.maximum) == ("1900-01-01", "now")
+    assert (level.policy("enum"), level.policy("minimum"), level.policy("type")) == ("fail", "warn", "refuse")
+
+
+def test_fields_are_nested_at_most_as_deep_as_values(tmp_path: Path) -> None:
+    def nested(depth: int) -> str:
+        return "string" if not depth else "{type: array, items: " + nested(depth - 1) + "}"
+
+    assert problems(person, tmp_path, f"{{a: {nested(20)}}}") == []
+    assert [p.code for p in problems(person, tmp_path, f"{{a: {nested(21)}}}")] == ["RV086"]
+
+
 # --- the schema for editors ------------------------------------------------------------------------------------------
 
 FULL = """\
@@ -261,7 +318,11 @@ syncs:
       spent: {use: money, ignore: {RV303: why}}
       plan: string
       more: {use: money, maximum: 3, required: true}
-      tags: {type: array, items: string}
+      tags: {type: array, items: string, min_items: 1, max_items: 3}
+      names: {type: array, items: {type: string, min_length: 2}}
+      born: {type: date, minimum: '1900-01-01', maximum: now, on_violation: warn}
+      address: {type: object, properties: {city: {type: string, required: true, on_violation: {required: fail}}}}
+    on_violation: refuse
     when_missing: ignore
     initial: send
     guards: {max_deletes: 1%, max_changes: 3, empty_source: stop, max_first_run: 3}
@@ -292,6 +353,8 @@ PLACES: tuple[tuple[tuple[str | int, ...], dict[str, Any]], ...] = (
     (("syncs", 0, "identify_by"), IDENTIFY_KEYS), (("syncs", 0, "attributes", "email"), FIELD_KEYS),
     (("syncs", 0, "guards"), GUARD_KEYS), (("syncs", 1, "person"), PERSON_KEYS), (("syncs", 1, "occurred_at"), TIME_KEYS),
     (("syncs", 1, "latency"), LATENCY_KEYS), (("syncs", 1, "properties", "at"), FIELD_KEYS),
+    (("syncs", 0, "attributes", "address", "properties", "city"), FIELD_KEYS),
+    (("syncs", 0, "attributes", "address", "properties", "city", "on_violation"), POLICY_KEYS),
     (("syncs", 0, "duplicates", 0), DUPLICATE_KEYS),
 )  # fmt: skip
 KEYS = sorted({key for _, table in PLACES for key in table} | {"bogus"})

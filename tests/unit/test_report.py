@@ -63,7 +63,7 @@ def test_run_as_markdown() -> None:
 
 def test_status_and_state_as_text() -> None:
     groups = (
-        OpenGroup(outcome="refused", reason="too_long", field="email", rows=5),
+        OpenGroup(outcome="refused", reason="too_long", field="email", rows=5, rule="max_length", outline="aaa9@aaaa"),
         OpenGroup(outcome="refused", reason="invalid", field="", rows=1),
         OpenGroup(outcome="held", reason="unknown_outcome", field="", rows=2),
         OpenGroup(outcome="unknown", reason="no_answer", field="", rows=40),
