@@ -14,6 +14,8 @@ The map, from the bottom up (imports go this way only):
     duplicates                       people of the models who may be one person
     engine                           `diff` and `run`, readable from top to bottom
     upkeep                           looking at the state, and the changes made to it by hand
+    latency, unsent                  how old events are when they arrive, and while they do not
+    reconcile                        money sent against money in the models
     report, markdown, candidates,    results → text, Markdown, JSON, files
     artifacts
     console, connect, api, cli       a person's side

@@ -22,7 +22,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -51,7 +51,9 @@ if TYPE_CHECKING:
     from revetl.forget import Receipt
     from revetl.lint import Finding
     from revetl.plan import Counts
+    from revetl.reconcile import Reconciled
     from revetl.repair import Findings
+    from revetl.unsent import Unsent
     from revetl.upkeep import RunRow, StreamHealth
     from revetl.warehouse import Warehouse
 
@@ -323,6 +325,34 @@ def candidates(
         return engine.candidates([_sync(compiled, name) for name in names], show=max(1, show))
 
 
+def reconcile(
+    project: Project, *, select: Sequence[str] = (), exclude: Sequence[str] = (), days: int = 30,
+    environ: Mapping[str, str] | None = None,
+) -> Reconciled:  # fmt: skip
+    """Money sent against money in the models, by day and currency; read-only.
+
+    Args:
+        project: from `load`.
+        select: selectors of syncs; all of them unless given.
+        exclude: selectors of syncs to leave out.
+        days: how many, today included (UTC); 0 means all.
+        environ: instead of `os.environ`.
+
+    Raises:
+        ConfigError: no selected sync has `money:`, or a model does not run.
+        ContractBroken, StateDamaged, WarehouseError: nothing could be compared.
+    """
+    from revetl import ci
+    from revetl.reconcile import reconcile as compare
+
+    ci.may_read(os.environ if environ is None else environ)
+    compiled = compile_project(project, environ=environ)
+    names = select_syncs(compiled, tuple(select), tuple(exclude))
+    with _warehouse(project, "reconcile", read_only=True) as warehouse:
+        engine = _engine(project, compiled, warehouse, Silent())
+        return compare(engine, [_sync(compiled, name) for name in names], days=days)
+
+
 def run(  # noqa: PLR0913 the command's options
     project: Project, *, select: Sequence[str] = (), exclude: Sequence[str] = (), options: RunOptions | None = None,
     observer: Observer | None = None, stopping: Callable[[Callable[[RevetlError], None]], None] = lambda _: None,
@@ -572,18 +602,44 @@ class Status:
     streams: tuple[StreamHealth, ...]
     workspace: StreamHealth
     runs: tuple[RunRow, ...]
+    unsent: Mapping[str, Unsent] = field(default_factory=dict)
 
 
-def status(project: Project, *, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> Status:
-    """What the warehouse knows of the selected syncs; read-only."""
-    from revetl import upkeep
+def status(
+    project: Project, *, select: Sequence[str] = (), exclude: Sequence[str] = (), models: bool = False,
+    environ: Mapping[str, str] | None = None,
+) -> Status:  # fmt: skip
+    """What the warehouse knows of the selected syncs; read-only.
 
-    names = [(sync.name, sync.uid) for sync in selected(project, select=select, exclude=exclude)]
+    Args:
+        project: from `load`.
+        select: selectors of syncs; all of them unless given.
+        exclude: selectors of syncs to leave out.
+        models: read the models of events as well, for the oldest that is not sent.
+        environ: instead of `os.environ`.
+    """
+    from revetl import ci, upkeep
+    from revetl.unsent import Unsent, unsent
+
+    refused = ""
+    try:
+        ci.may_read(os.environ if environ is None else environ)
+    except ConfigError as problem:  # the rest of the status reads revetl's own tables only
+        refused = problem.message
+    compiled = compile_project(project, environ=environ)
+    chosen = [compiled.syncs[name] for name in select_syncs(compiled, tuple(select), tuple(exclude))]
+    names = [(sync.name, sync.uid) for sync in chosen]
     schema = project.state_schema
     with _warehouse(project, "status", read_only=True) as warehouse:
         *streams, workspace = upkeep.health(warehouse, schema, [*names, ("the workspace", upkeep.WORKSPACE)])
         runs = upkeep.recent_runs(warehouse, schema, RUNS_SHOWN)
-    return Status(schema=schema, streams=tuple(streams), workspace=workspace, runs=runs)
+        engine = _engine(project, compiled, warehouse, Silent())
+        engine.look()
+        events = [sync.name for sync in chosen if sync.event] if models else []
+        waiting = {
+            name: Unsent(problem=refused) if refused else unsent(engine, _sync(compiled, name)) for name in events
+        }
+    return Status(schema=schema, streams=tuple(streams), workspace=workspace, runs=runs, unsent=waiting)
 
 
 class Upkeep:

@@ -738,6 +738,32 @@ def identity_report(  # noqa: PLR0913 a command's options
             context.exit(1)
 
 
+@_command(cli, "reconcile")
+@_selection
+@_output("text", "json")
+@click.option("--days", type=click.IntRange(min=0), default=30, show_default=True, help="Today included (UTC); 0: all.")
+@click.option("--fail-on", type=click.Choice(["difference"]), help="Exit 1 if there is any.")
+def reconcile(  # noqa: PLR0913 a command's options
+    context: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], output: str, days: int, fail_on: str | None,
+) -> None:  # fmt: skip
+    """Compare the money that was sent with the models: orders, refunds and net, by day and currency.
+
+    Writes nothing, and says why a day differs.
+    """
+    with session(context) as one:
+        from revetl import api, reconciled, report
+
+        project = one.load()
+        found = api.reconcile(project, select=select, exclude=exclude, days=days, environ=one.environ)
+        if output == "json":
+            emit(report.json_line(reconciled.as_json(found, api.heading(project))))
+        else:
+            emit(reconciled.as_text(found, one.out))
+        if fail_on and not found.agrees:
+            one.log.say("error", f"--fail-on {fail_on}: there is one")
+            context.exit(1)
+
+
 # --- the state -----------------------------------------------------------------------------------------------------
 
 
@@ -745,24 +771,33 @@ def identity_report(  # noqa: PLR0913 a command's options
 @_selection
 @_output("text", "json")
 @click.option("--max-age", metavar="TIME", help="Exit 11 if a sync's last success is older: 90m, 2h, 1d.")
-def status(
-    context: click.Context,
-    select: tuple[str, ...],
-    exclude: tuple[str, ...],
-    output: str,
-    max_age: str | None,
-) -> None:
-    """How each sync is, what is refused or held, and the last runs."""
+@click.option("--max-unsent", metavar="TIME", help="Exit 11 if an event that may start a campaign is unsent for longer: 48h.")
+@click.option("--no-models", is_flag=True, help="Do not read the models of events, so without their oldest unsent event.")
+def status(  # noqa: PLR0913 a command's options
+    context: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], output: str, max_age: str | None,
+    max_unsent: str | None, no_models: bool,
+) -> None:  # fmt: skip
+    """How each sync is, what is refused, held or not sent, and the last runs."""
     with session(context) as one:
         from revetl import api, report
 
         limit = report.seconds_of(max_age) if max_age else None
+        longest = report.seconds_of(max_unsent) if max_unsent else None
         project = one.load()
-        found = api.status(project, select=select, exclude=exclude)
+        models = not no_models or longest is not None
+        found = api.status(project, select=select, exclude=exclude, models=models, environ=one.environ)
+        told = (found.streams, found.runs)
         if output == "json":
-            emit(report.json_line(report.status_json(found.streams, found.runs, api.heading(project), found.workspace)))
+            emit(report.json_line(report.status_json(*told, api.heading(project), found.workspace, found.unsent)))
         else:
-            emit(report.status_text(found.streams, found.runs, one.out, found.workspace))
+            emit(report.status_text(*told, one.out, found.workspace, found.unsent))
+        if longest is not None:
+            over = [name for name, waiting in found.unsent.items() if waiting.in_time_s > longest or waiting.problem]
+            if over:
+                raise GuardTripped(
+                    f"events are not sent within {report.duration(longest)}: {', '.join(over)}",
+                    hint="revetl run", code="RV273",
+                )  # fmt: skip
         if limit is not None:
             old = [s.name for s in found.streams if not 0 <= s.success_age_s <= limit]
             if old:

@@ -314,7 +314,7 @@ def _too_late(sync: Sync, options: Options, occurred: Any) -> Any:  # noqa: ANN4
     return occurred < options.now_s - CAMPAIGN_HORIZON_S
 
 
-def _amount(shape: Shape, source: Any) -> Any:  # noqa: ANN401 SQL expressions
+def amount_of(shape: Shape, source: Any) -> Any:  # noqa: ANN401 SQL expressions
     """The amount of a purchase or refund as the ledger keeps it; null where that would not be exact."""
     index = next((i for i, field in enumerate(shape.sync.fields) if field.name == shape.sync.amount), None)
     if index is None:
@@ -329,7 +329,8 @@ def _amount(shape: Shape, source: Any) -> Any:  # noqa: ANN401 SQL expressions
     return sa.case((sa.and_(*fits), sa.cast(value, AMOUNT)))
 
 
-def _currency(sync: Sync, source: Any) -> Any:  # noqa: ANN401 SQL expressions
+def currency_of(sync: Sync, source: Any) -> Any:  # noqa: ANN401 SQL expressions
+    """The currency of a purchase or refund, as it is sent."""
     return source.c[field_column(sync.currency)] if sync.currency else sa.cast(sa.null(), sa.Text)
 
 
@@ -345,7 +346,7 @@ def purchases_due(dialect: Dialect, shape: Shape, sql: str, options: Options) ->
     in_time = sa.and_(sa.not_(_too_late(shape.sync, options, m.c._occurred_at)),
                       m.c._occurred_at <= options.now_s + FUTURE_SLACK_S)  # fmt: skip
     whose = [] if shape.sync.no_person is NoPerson.ANONYMOUS else [m.c._person.is_not(None)]
-    columns = (m.c._key, sa.func.max(_amount(shape, m)).label("_amount"), sa.func.max(m.c._occurred_at).label("_occurred_at"))
+    columns = (m.c._key, sa.func.max(amount_of(shape, m)).label("_amount"), sa.func.max(m.c._occurred_at).label("_occurred_at"))
     return sa.select(*columns).where(in_time, *whose).group_by(m.c._key)
 
 
@@ -613,7 +614,7 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
     digest = row_digest(dialect, [inner.c._person, inner.c._occurred_at, *(inner.c[name] for name in names)])
     of_order: list[Any] = []
     if shape.order is not None and sync.amount:
-        total = sa.func.sum(_amount(shape, inner)).over(partition_by=inner.c._order)
+        total = sa.func.sum(amount_of(shape, inner)).over(partition_by=inner.c._order)
         of_order.append(total.label("_refunded"))
     m = sa.select(inner, digest.label("_digest"), *of_order).subquery("d")
 
@@ -678,7 +679,7 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
     cases.append((m.c._occurred_at > options.now_s + FUTURE_SLACK_S, sa.literal("future")))
     cases.append((shadow, sa.literal("shadow")))
     found = {
-        "_amount": _amount(shape, m), "_currency": _currency(sync, m), "_odd": sa.cast(odd, sa.BigInteger),
+        "_amount": amount_of(shape, m), "_currency": currency_of(sync, m), "_odd": sa.cast(odd, sa.BigInteger),
         "_recorded": sa.cast(sa.literal(int(options.baseline)), sa.BigInteger),
         "_late": sa.func.coalesce(m.c._occurred_at < options.now_s - sync.late_after_s, sa.false()),
     }  # fmt: skip

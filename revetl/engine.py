@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from revetl.contracts import Initial, OnViolation, Role, Sync
+from revetl.contracts import Initial, Latency, OnViolation, Role, Sync
 from revetl.delivery import Clock, Delivery, DeliverySettings, Idle
 from revetl.destination import Refusal, Sender, Warned
 from revetl.diffsql import (
@@ -36,6 +36,7 @@ from revetl.diffsql import (
     Shape,
     bind,
     changes,
+    event_rows,
     model_keys,
     repeated_keys,
     samples,
@@ -58,6 +59,7 @@ from revetl.errors import (
     WarehouseError,
     Where,
 )
+from revetl.latency import Ages, Measured, latency_table
 from revetl.plan import Confirmations, Counts, broken, guards, read_counts
 from revetl.purchases import Stream as PurchaseStream
 from revetl.purchases import overlaps, purchases
@@ -71,6 +73,7 @@ from revetl.state import (
     PlanTable,
     Range,
     Stream,
+    create_table,
     ensure_schema,
     gaps,
     merged,
@@ -86,6 +89,7 @@ CHUNK_BYTES = 32_000_000
 CHECKPOINT_S = 60.0
 ASK_AGAIN_S = 5.0
 EXAMPLES = 3
+OCCURRED_AT = 4  # its place in a ledger's row to send (`encode.py`)
 # rows and operations are tuples and bytes without cycles; looking for cycles among a million of them again and again
 # took a fifth of a first load's CPU
 ALLOCATIONS = 200_000
@@ -207,6 +211,7 @@ class SyncResult:
         refused_now: rows that the contract or Customer.io refused in this run.
         warned: acknowledged rows that break a rule which only warns.
         unsent: planned rows without an outcome: not sent, or sent without an answer.
+        latency: of the events acknowledged in this run, where the sync declares one; not of a backfill.
     """
 
     sync: Sync
@@ -221,6 +226,7 @@ class SyncResult:
     reasons: tuple[Reason, ...] = ()
     error: RevetlError | None = None
     seconds: float = 0.0
+    latency: Measured | None = None
 
     @property
     def refused(self) -> int:
@@ -255,6 +261,8 @@ class RunResult:
             if result.error is not None:
                 return result.error.exit_code
         if any(r.refused or r.counts.on_hold or r.counts.waiting or r.unsent for r in self.syncs):
+            return ExitCode.ROWS_REFUSED
+        if any(r.latency is not None and r.latency.verdict == "error" for r in self.syncs):
             return ExitCode.ROWS_REFUSED
         return ExitCode.OK
 
@@ -312,6 +320,9 @@ class _Job:
     not_sent: list[Range] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
+    ages: Ages | None = None
+    moments: list[int | None] = field(default_factory=list)
+    planned_s: float = 0.0
 
     @property
     def sync(self) -> Sync:
@@ -491,6 +502,37 @@ class Engine:
             self.warehouse.dialect, shape, compiled.sql, stream.tables, known, asked, owners,
             purchases=self._purchases_of(sync, asked, planned=planned),
         )  # fmt: skip
+
+    def look(self) -> None:
+        """See which tables the state has now."""
+        self.catalog = read_catalog(self.warehouse, self.schema)
+
+    def asked(self, options: RunOptions) -> Options:
+        """What the user asked, at the warehouse's time."""
+        return self._options(options, baseline=False)
+
+    def classified(
+        self, compiled: CompiledSync, asked: Options, *, planned: bool = True
+    ) -> tuple[Shape, Known, sa.Subquery]:
+        """Each row of an event sync's model and ledger with its `_op` and what the ledger keeps of it.
+
+        Args:
+            planned: count on what a run would send before it, as a diff does.
+
+        Raises:
+            ContractBroken, ConfigError, StateDamaged, WarehouseError: the model or the state cannot be read.
+        """
+        sync, shape = compiled.sync, self._bind(compiled)
+        stream = self._stream(shape)
+        stream.read()
+        shape = stream.fitted(shape)
+        known, _ = stream.known(shape)
+        owners = [Owner(column=column, **self._owner(name, planned=planned)) for column, name in sync.belongs_to.items()]
+        rows = event_rows(
+            self.warehouse.dialect, shape, compiled.sql, stream.tables, known, asked, owners,
+            purchases=self._purchases_of(sync, asked, planned=planned), ledger=True,
+        )  # fmt: skip
+        return shape, known, rows
 
     def _purchases_of(self, sync: Sync, asked: Options, *, planned: bool) -> Purchases | None:
         """What a refund may undo; None for any other event."""
@@ -889,6 +931,8 @@ class _Run:
             compiled=compiled, stream=stream, lease=lease, shape=shape, plan=plan, counts=counts, contracts=contracts,
             first_run=first_run, started=started, key_kind=str(shape.key.kind), lease_until=lease_until,
             now_s=asked.now_s, baseline=asked.baseline,
+            ages=Ages() if sync.latency != Latency() and not self.options.backfill else None,
+            planned_s=asked.now_s - self.clock.monotonic(),
         )  # fmt: skip
         self.held.append(job)
         self.observer.planned(sync, counts)
@@ -1115,12 +1159,15 @@ class _Run:
             self.warehouse.dialect, job.shape, job.plan.table, job.counts.widest, low, min(last, low + most - 1)
         )
         chunk = Encoded([], [], [])
+        job.moments = []
         high, size = low - 1, 0
         for page in self.warehouse.pages(select, PAGE_ROWS):
             encoded = encoder.encode(page)
             chunk.operations.extend(encoded.operations)
             chunk.refusals.extend(encoded.refusals)
             chunk.warnings.extend(encoded.warnings)
+            if job.ages is not None:
+                job.moments.extend(row[OCCURRED_AT] for row in page)
             if page[0][0] != high + 1 or page[-1][0] != high + len(page):
                 high = low - 1
                 break
@@ -1163,6 +1210,10 @@ class _Run:
             job.not_sent = merged([*job.not_sent, *settled.not_sent])
             job.refusals.extend(settled.refusals)
             job.acknowledged += sum(b - a + 1 for a, b in settled.accepted)
+            if job.ages is not None:
+                now_s = job.planned_s + self.clock.monotonic()
+                for a, b in settled.accepted:
+                    job.ages.add(job.moments[a - low : b - low + 1], now_s)
             job.refused += len(settled.refusals)
             job.doubt = job.doubt or settled.doubt
             for refusal in settled.refusals:
@@ -1262,6 +1313,7 @@ class _Run:
             sync=job.sync, status=status, counts=counts, acknowledged=job.acknowledged, refused_now=job.refused,
             warned=job.warned, unsent=unsent, baseline=job.baseline, fence=job.lease.fence,
             reasons=reasons, error=error, seconds=self.clock.monotonic() - job.started,
+            latency=job.ages.measured(job.sync.latency) if job.ages is not None else None,
         )  # fmt: skip
 
     def _reasons(self, job: _Job) -> tuple[Reason, ...]:
@@ -1271,6 +1323,15 @@ class _Run:
         c = job.plan.table.c
         rows = self.warehouse.fetch(sa.select(c._seq, c._key).where(c._seq.in_(seqs)))
         return job.tally.reasons({int(seq): masked(str(key)) for seq, key in rows})
+
+    def _log_latency(self, result: RunResult, now: int) -> None:
+        rows = [_latency_row(result.run_id, r.sync.name, r.sync.uid, r.latency, now) for r in result.syncs if r.latency]
+        if not rows:
+            return
+        table = latency_table(self.engine.schema)
+        if table.name not in self.engine.catalog:
+            create_table(self.warehouse, sa.schema.CreateTable(table, if_not_exists=True), table)
+        self.warehouse.execute(sa.insert(table).values(rows))
 
     def _log(self, result: RunResult) -> None:
         """One row a run and one a sync, in the warehouse; a run that could not open it has none."""
@@ -1284,6 +1345,7 @@ class _Run:
                     exit_code=int(result.exit_code), version=self.engine.version, message=message,
                 )
             )  # fmt: skip
+            self._log_latency(result, now)
             rows = [_log_row(result.run_id, sync, now) for sync in result.syncs]
             if rows:
                 self.warehouse.execute(sa.insert(log).values(rows))
@@ -1296,6 +1358,13 @@ def _fingerprint(compiled: CompiledSync, stream: Stream, counts: Counts, asked: 
     facts = [sync.uid, sync.contract_digest(), compiled.sql, stream.control.folded_fence, asked.baseline, counts.sendable,
              str(counts.rows_hash)]  # fmt: skip
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _latency_row(run_id: str, name: str, uid: str, m: Measured, now: int) -> dict[str, Any]:
+    return {
+        "run_id": run_id, "uid": uid, "name": name, "finished_at": now, "events": m.events, "p50_s": m.p50_s,
+        "p95_s": m.p95_s, "max_s": m.max_s, "late": m.late, "warn_s": m.declared.warn_s, "error_s": m.declared.error_s,
+    }  # fmt: skip
 
 
 def _log_row(run_id: str, result: SyncResult, now: int) -> dict[str, Any]:

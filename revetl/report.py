@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from revetl.contracts import Sync, SyncType
     from revetl.engine import Checked, DiffResult, RunResult, Sample, SyncDiff, SyncResult
     from revetl.errors import RevetlError
+    from revetl.latency import Measured
     from revetl.plan import Counts
     from revetl.reasons import Reason
-    from revetl.upkeep import RunRow, StreamHealth
+    from revetl.unsent import Unsent
+    from revetl.upkeep import LatencyRow, RunRow, StreamHealth
 
 JSON_VERSION = 1  # of the JSON results; within it keys are only added
 TOP_FIELDS = 12  # attributes shown for each sync in the terminal; the JSON has all of them
@@ -565,6 +567,8 @@ def run_text(result: RunResult, style: Style) -> str:
         )
         if r.unsent:
             details.append(f"  {plural(r.unsent, 'row')} without an outcome: the next run sends them again")
+        if r.latency is not None:
+            details += _latency_lines(r.latency, style)
         if details:
             out += ["", style.paint(r.sync.name, "bold"), *details]
     return "\n".join([*out, "", done_line(result, style)])
@@ -628,7 +632,26 @@ def result_json(result: SyncResult) -> dict[str, Any]:
         "warned": result.warned,
         "unsent": result.unsent, "baseline": result.baseline, "fence": result.fence,
         "reasons": [_reason_json(reason) for reason in result.reasons],
+        "latency": _latency_json(result.latency) if result.latency else None,
     }  # fmt: skip
+
+
+def _latency_json(m: Measured) -> dict[str, Any]:
+    return {
+        "events": m.events, "p50": m.p50_s, "p95": m.p95_s, "max": m.max_s, "late": m.late,
+        "late_share": round(m.late_share, 6), "warn": m.declared.warn_s or None, "error": m.declared.error_s or None,
+        "verdict": m.verdict or "ok",
+    }  # fmt: skip
+
+
+def _latency_lines(m: Measured, style: Style) -> list[str]:
+    text = (f"  latency of {plural(m.events, 'event')}: half within {duration(m.p50_s)}, 95 % within {duration(m.p95_s)}, "
+            f"all within {duration(m.max_s)}; late {m.late:,} ({m.late_share:.1%})")  # fmt: skip
+    if not m.verdict:
+        return [text]
+    limit = m.declared.error_s if m.verdict == "error" else m.declared.warn_s
+    word = style.paint(f"latency {m.verdict}: ", "red" if m.verdict == "error" else "yellow")
+    return [text, f"  {word}95 % of the events should be acknowledged within {duration(limit)}"]
 
 
 def run_json(result: RunResult, heading: Heading) -> dict[str, Any]:
@@ -712,9 +735,28 @@ def open_advice(stream: StreamHealth, style: Style) -> list[str]:
     return out
 
 
+def _trend(rows: Sequence[LatencyRow], style: Style) -> str:
+    ages = f" {style.arrow} ".join(duration(row.p95_s) for row in rows)
+    last = rows[-1]
+    return f"  95 % of its events were acknowledged within {ages}; late in the last run: {last.late:,} of {last.events:,}"
+
+
+def _unsent_lines(found: Unsent, style: Style) -> list[str]:
+    if found.problem:
+        return [f"  the oldest unsent event is not known: {found.problem}"]
+    if not found.events:
+        return []
+    out = [f"  {plural(found.events, 'event')} not sent, the oldest of {duration(found.oldest_s)} ago"]
+    if found.at_risk:
+        out.append(style.paint(f"  {plural(found.at_risk, 'event')} older than 48 hours: they start no campaign after 72; the "
+                               f"oldest of them is of {duration(found.in_time_s)} ago", "red"))  # fmt: skip
+    return out
+
+
 def status_text(
-    streams: Sequence[StreamHealth], runs: Sequence[RunRow], style: Style, workspace: StreamHealth | None = None
-) -> str:
+    streams: Sequence[StreamHealth], runs: Sequence[RunRow], style: Style, workspace: StreamHealth | None = None,
+    unsent: Mapping[str, Unsent] | None = None,
+) -> str:  # fmt: skip
     """The health of each sync and the last runs."""
     rows = [
         (s.name, s.last_status or "-", _age(s.last_age_s), _age(s.success_age_s), f"{s.rows:,}",
@@ -725,6 +767,10 @@ def status_text(
     out = [grid(titles, rows, style, right=frozenset({4, 5, 6, 7}))]
     for stream in streams:
         details = open_advice(stream, style)
+        if stream.latency:
+            details.append(_trend(stream.latency, style))
+        if unsent and stream.name in unsent:
+            details += _unsent_lines(unsent[stream.name], style)
         if stream.damaged:
             details.insert(0, style.paint(f"  damaged: {stream.damaged}", "red"))
         if stream.busy:
@@ -768,17 +814,28 @@ def health_json(stream: StreamHealth) -> dict[str, Any]:
         "workspace_id": stream.workspace_id or None, "key_kind": stream.key_kind or None,
         "open": [{"outcome": g.outcome, "reason": g.reason, "rule": g.rule, "field": g.field, "outline": g.outline,
                   "rows": g.rows} for g in stream.open],
+        "latency": [{"events": r.events, "p50": r.p50_s, "p95": r.p95_s, "max": r.max_s, "late": r.late} for r in stream.latency],
+    }  # fmt: skip
+
+
+def unsent_json(found: Unsent) -> dict[str, Any]:
+    """What is not sent, for programs; ages in seconds, null where there is none."""
+    return {
+        "events": found.events, "oldest": found.oldest_s if found.oldest_s >= 0 else None, "at_risk": found.at_risk,
+        "oldest_in_time": found.in_time_s if found.in_time_s >= 0 else None, "problem": found.problem or None,
     }  # fmt: skip
 
 
 def status_json(
-    streams: Sequence[StreamHealth], runs: Sequence[RunRow], heading: Heading, workspace: StreamHealth | None = None
-) -> dict[str, Any]:
+    streams: Sequence[StreamHealth], runs: Sequence[RunRow], heading: Heading, workspace: StreamHealth | None = None,
+    unsent: Mapping[str, Unsent] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Status for programs."""
+    waiting = {name: unsent_json(found) for name, found in (unsent or {}).items()}
     return {
         "schema_version": JSON_VERSION, "command": "status", **_where_json(heading),
         "key_age": workspace.key_age_s if workspace is not None and workspace.key_age_s >= 0 else None,
-        "syncs": [health_json(stream) for stream in streams],
+        "syncs": [health_json(stream) | {"unsent": waiting.get(stream.name)} for stream in streams],
         "runs": [
             {"run_id": r.run_id, "command": r.command, "started_at": _utc(r.started_at), "seconds": round(r.seconds, 3),
              "exit_code": r.exit_code, "message": r.message}

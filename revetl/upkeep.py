@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from revetl.errors import ConfigError, LeaseHeld
+from revetl.latency import latency_table
 from revetl.state import DRAIN_MS, RESET, Catalog, Stream, read_catalog
 from revetl.tables import StreamTables, quoted, runs_table, sync_log_table
 from revetl.warehouse import Warehouse
 
 WORKSPACE = "ws"
+TREND = 5  # runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,17 @@ class OpenGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyRow:
+    """What one run measured of a stream's events, in seconds."""
+
+    events: int
+    p50_s: int
+    p95_s: int
+    max_s: int
+    late: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StreamHealth:
     """One stream as the warehouse knows it; times in seconds, -1 where there is none.
 
@@ -52,6 +65,7 @@ class StreamHealth:
         success_age_s: since the last run that ended without an error.
         last_status: of the last logged run of this sync.
         last_age_s: since then.
+        latency: of the last runs that measured it, the oldest first.
         plan_age_s: of a plan that no run has settled; it holds the values of rows.
         key_age_s: of the workspace: since its credentials were first used.
     """
@@ -73,6 +87,7 @@ class StreamHealth:
     open: tuple[OpenGroup, ...] = ()
     last_status: str = ""
     last_age_s: float = -1.0
+    latency: tuple[LatencyRow, ...] = ()
     plan_age_s: float = -1.0
     key_age_s: float = -1.0
 
@@ -103,7 +118,30 @@ def health(warehouse: Warehouse, schema: str, streams: Sequence[tuple[str, str]]
     catalog = read_catalog(warehouse, schema)
     now = _now(warehouse)
     last = _last_results(warehouse, schema, catalog)
-    return tuple(_health(warehouse, schema, catalog, now, name, uid, last.get(uid)) for name, uid in streams)
+    trends = _latencies(warehouse, schema, catalog)
+    return tuple(
+        replace(_health(warehouse, schema, catalog, now, name, uid, last.get(uid)), latency=trends.get(uid, ()))
+        for name, uid in streams
+    )
+
+
+def _latencies(warehouse: Warehouse, schema: str, catalog: Catalog) -> dict[str, tuple[LatencyRow, ...]]:
+    """By uid: the last runs that measured it; no statement where none ever did."""
+    table = latency_table(schema)
+    if table.name not in catalog:
+        return {}
+    c = table.c
+    place = sa.func.row_number().over(partition_by=c.uid, order_by=c.finished_at.desc()).label("place")
+    recent = sa.select(c.uid, c.finished_at, c.events, c.p50_s, c.p95_s, c.max_s, c.late, place).subquery("recent").c
+    rows = warehouse.fetch(
+        sa.select(recent.uid, recent.events, recent.p50_s, recent.p95_s, recent.max_s, recent.late)
+        .where(recent.place <= TREND).order_by(recent.uid, recent.finished_at)
+    )  # fmt: skip
+    found: dict[str, tuple[LatencyRow, ...]] = {}
+    for uid, events, p50_s, p95_s, max_s, late in rows:
+        one = LatencyRow(events=int(events), p50_s=int(p50_s), p95_s=int(p95_s), max_s=int(max_s), late=int(late))
+        found[uid] = (*found.get(uid, ()), one)
+    return found
 
 
 def _last_results(warehouse: Warehouse, schema: str, catalog: Catalog) -> dict[str, tuple[str, int]]:

@@ -25,11 +25,11 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "diffsql warehouse compiler lint",
         "seal checklist",
         "plan state selection grants reasons purchases",
-        "rates duplicates",
+        "rates duplicates latency",
         "engine upkeep repair",
-        "forget",
+        "forget reconcile unsent",
         "report",
-        "markdown artifacts candidates findings",
+        "markdown artifacts candidates findings reconciled",
         "console",
         "api",
         "cli",
@@ -39,7 +39,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 SANDBOX = "sandbox"
 SQLALCHEMY = {
     *("tables", "identity", "dialects", "diffsql", "warehouse", "seal", "state", "rates", "upkeep", "engine", "repair", "forget"),
-    *("duplicates", "purchases"),
+    *("duplicates", "purchases", "reconcile", "unsent", "latency"),
 }
 HTTP = {"customerio"}
 # what `revetl --help` must not wait for
