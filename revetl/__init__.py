@@ -4,6 +4,7 @@ The map, from the bottom up (imports go this way only):
 
     errors, destination, contracts   values that every part speaks
     rules, taxonomy                  what names mean, and what may be wrong with them
+    versions, renames                what changed in a contract; names that are sent under two names for a while
     project, compiler, selection     YAML, profiles and Jinja → syncs with their SQL
     dialects, warehouse, tables      the one door to the warehouse
     diffsql, plan                    what would change, in one statement; counts and guards
@@ -11,6 +12,7 @@ The map, from the bottom up (imports go this way only):
     purchases                        one order, one event; a refund follows its order
     delivery                         rates, retries, deadlines
     state                            what Customer.io has acknowledged, crash-safe
+    history                          the versions of each contract
     duplicates                       people of the models who may be one person
     engine                           `diff` and `run`, readable from top to bottom
     upkeep                           looking at the state, and the changes made to it by hand

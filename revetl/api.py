@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from revetl.lint import Finding
     from revetl.plan import Counts
     from revetl.reconcile import Reconciled
+    from revetl.renames import DualSend
     from revetl.repair import Findings
     from revetl.unsent import Unsent
     from revetl.upkeep import RunRow, StreamHealth
@@ -63,7 +64,7 @@ __all__ = ["compile", "diff", "load", "retry", "run"]
 SANDBOX_RATES: Mapping[str, float] = {"requests_per_second": 1_000.0, "operations_per_second": 100_000.0}
 RUNS_SHOWN = 5
 ARGS = ("full_refresh", "retry_refused", "backfill", "confirm_deletes", "confirm_changes", "confirm_first_run",
-        "confirm_growth", "allow_empty", "fail_fast")  # fmt: skip
+        "confirm_growth", "allow_empty", "accept_contract", "warn_error", "fail_fast")  # fmt: skip
 
 
 class Silent:
@@ -262,7 +263,26 @@ def _engine(project: Project, compiled: Compiled, warehouse: Warehouse, observer
         clock=RealClock(),
         observer=observer,
         version=__version__,
+        journeys=journeys(project),
     )
+
+
+def journeys(project: Project) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Which journeys of Customer.io use a name, by (kind, name), as the project's taxonomy says."""
+    t = project.taxonomy
+    return {
+        (kind, name): term.journeys
+        for kind, terms in (("event", t.events), ("property", t.properties), ("attribute", t.attributes))
+        for name, term in terms.items()
+        if term.journeys
+    }
+
+
+def dual_sends(project: Project, sync: Sync) -> tuple[DualSend, ...]:
+    """The names of a sync that changed, by this machine's clock."""
+    from revetl import renames
+
+    return renames.dual_sends(sync, datetime.now(UTC).date(), journeys(project))
 
 
 def diff(  # noqa: PLR0913 the command's options
@@ -460,6 +480,7 @@ def run_options(asked: Mapping[str, Any]) -> RunOptions:
     return RunOptions(
         full_refresh=bool(asked.get("full_refresh")), retry_refused=bool(asked.get("retry_refused")),
         backfill=bool(asked.get("backfill")), fail_fast=bool(asked.get("fail_fast")), expect=asked.get("expect") or "",
+        accept_contract=bool(asked.get("accept_contract")),
         confirmed=Confirmations(
             deletes=asked.get("confirm_deletes"), changes=asked.get("confirm_changes"),
             first_run=asked.get("confirm_first_run"), growth=asked.get("confirm_growth"), empty=bool(asked.get("allow_empty")),

@@ -145,6 +145,9 @@ def _confirmations(function: Command) -> Command:
         ),
         click.option("--confirm-growth", type=int, metavar="N", help="Confirm exactly N new rows."),
         click.option("--allow-empty", is_flag=True, help="Accept a model without rows."),
+        click.option(
+            "--accept-contract", is_flag=True, help="Let an old name end before its last day (renamed_from)."
+        ),
     ]
     for option in reversed(options):
         function = option(function)
@@ -482,20 +485,25 @@ def compile_(context: click.Context, select: tuple[str, ...], exclude: tuple[str
 
 @_command(cli, "ls")
 @_selection
-@_output("name", "path", "selector", "json", default="name")
+@_output("name", "path", "selector", "json", "renames", default="name")
 def ls(context: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], output: str) -> None:
     """List the syncs that a selection means."""
     with session(context) as one:
         from revetl import api
-        from revetl.report import json_line, unique_id
+        from revetl.report import dual_json, json_line, unique_id
 
         project = one.load()
         for sync in api.selected(project, select=select, exclude=exclude, environ=one.environ):
-            if output == "json":
+            dual = api.dual_sends(project, sync)
+            if output == "renames":
+                for name in dual:
+                    emit(f"{sync.name}: {name}")
+            elif output == "json":
                 emit(json_line({
                     "name": sync.name, "unique_id": unique_id(project.name, sync.name), "resource_type": "sync",
                     "type": str(sync.type), "event": sync.event, "model": sync.model, "uid": sync.uid,
                     "original_file_path": sync.where.file, "tags": list(sync.tags), "owner": sync.owner,
+                    "dual_sends": [dual_json(name) for name in dual],
                 }))  # fmt: skip
             else:
                 emit({"name": sync.name, "path": sync.where.file, "selector": f"sync:{sync.name}"}[output])
@@ -532,7 +540,8 @@ def grants(context: click.Context, dialect: str | None, prefix: str) -> None:
     "--show-values", is_flag=True, help="Keys and old → new values of some changes; on a terminal only."
 )
 @click.option(
-    "--fail-on", type=click.Choice(["changes", "deletes", "violations"]), help="Exit 1 if there are any; violations: --check."
+    "--fail-on", type=click.Choice(["changes", "deletes", "violations", "narrowed", "warnings"]),
+    help="Exit 1 if there are any; violations: --check.",
 )
 @click.option("--check", is_flag=True, help="Read the rows that would be sent, and count what they break.")
 def diff(  # noqa: PLR0913 a command's options
@@ -593,6 +602,10 @@ def _found(result: DiffResult, what: str) -> bool:
         return any(d.counts.planned or d.problems for d in result.syncs)
     if what == "deletes":
         return any(d.counts.deleted for d in result.syncs)
+    if what == "narrowed":
+        return any(d.contract.breaks for d in result.syncs)
+    if what == "warnings":
+        return any(d.warnings for d in result.syncs)
     return any(d.problems or d.counts.bad_keys or d.counts.duplicate_keys or (d.checked and d.checked.refused)
                for d in result.syncs)  # fmt: skip
 
@@ -606,21 +619,24 @@ def _found(result: DiffResult, what: str) -> bool:
 @click.option(
     "--yes", "-y", is_flag=True, help="Answer yes (needed with --full-refresh where there is no terminal)."
 )
+@click.option("--warn-error", is_flag=True, envvar="REVETL_WARN_ERROR", help="Exit 1 if there are warnings.")
 @click.option(
     "--skip-code", type=int, metavar="N", help="Exit code when there was nothing to do (Airflow: 99)."
 )
 def run(  # noqa: PLR0913 a command's options
     context: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], output: str, dry_run: bool, yes: bool,
-    skip_code: int | None, **asked: Any,  # noqa: ANN401 the confirmations
+    warn_error: bool, skip_code: int | None, **asked: Any,  # noqa: ANN401 the confirmations
 ) -> None:  # fmt: skip
     """Send what changed, and remember what was acknowledged."""
     with session(context) as one:
         if dry_run:
-            _diff(context, one, select, exclude, output, show_values=False, fail_on=None, check=False, asked=asked)
+            fail_on = "warnings" if warn_error else None
+            _diff(context, one, select, exclude, output, show_values=False, fail_on=fail_on, check=False, asked=asked)
             return
         if asked["full_refresh"]:
             _confirm(one, "send every selected person again, with all attributes?", yes=yes)
         project = one.load()
+        asked["warn_error"] = warn_error
         _run(context, one, project, select, exclude, output, skip_code, asked, command="run")
 
 
@@ -689,11 +705,16 @@ def _run(  # noqa: PLR0913 a command's options
         emit(markdown.run_markdown(result, heading))
     elif not one.options["quiet"]:
         emit(report.run_text(result, one.out))
-    _leave(context, result, skip_code)
+    _leave(context, one, result, skip_code, warn_error=bool(asked.get("warn_error")))
 
 
-def _leave(context: click.Context, result: RunResult, skip_code: int | None) -> NoReturn:
+def _leave(
+    context: click.Context, one: Session, result: RunResult, skip_code: int | None, *, warn_error: bool
+) -> NoReturn:
     code = int(result.exit_code)
+    if warn_error and not code and any(r.warnings for r in result.syncs):
+        one.log.say("error", "--warn-error: there are warnings")
+        context.exit(1)
     if skip_code is not None and code == 0 and not any(r.counts.planned for r in result.syncs):
         code = skip_code
     context.exit(code)

@@ -20,7 +20,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from datetime import date
 from enum import StrEnum
 from typing import Any
 
@@ -80,6 +82,19 @@ class OnNull(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rename:
+    """A name that was used before; the same is sent under it too, until a day.
+
+    Attributes:
+        name: the old one.
+        until: the last day, inclusive, in UTC by the warehouse's clock.
+    """
+
+    name: str
+    until: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
     """One attribute or property of a contract.
 
@@ -98,6 +113,7 @@ class Field:
         on_violation: what becomes of a row that breaks one of the rules.
         by_rule: the same for single rules, which wins.
         zone: IANA zone of a naive timestamp or of a date that is sent as a timestamp.
+        renamed_from: the name that it had before.
     """
 
     name: str
@@ -120,6 +136,7 @@ class Field:
     on_violation: OnViolation = OnViolation.REFUSE
     by_rule: tuple[tuple[str, OnViolation], ...] = ()
     zone: str = ""
+    renamed_from: Rename | None = None
     description: str = ""
     ignore: tuple[Ignore, ...] = field(default=(), compare=False, repr=False)
     where: Where = field(default=NOWHERE, compare=False)
@@ -381,6 +398,7 @@ class Sync:
         amount, currency: of purchases and refunds: the properties with the money, which the ledger keeps as sent.
         refund_of: of refunds: the sync of the purchases; `order` is the column with the purchase's key.
         late_property, late_after_s: for `late: flag`: the property, and the age in seconds that counts as late.
+        renamed_from: for events: the name that the event had before.
     """
 
     name: str
@@ -410,6 +428,7 @@ class Sync:
     currency: str = ""
     refund_of: str = ""
     order: str = ""
+    renamed_from: Rename | None = None
     guards: Guards = Guards()
     latency: Latency = Latency()
     duplicates: tuple[DuplicateRule, ...] | None = None
@@ -452,6 +471,7 @@ class Sync:
         email = self.named("email")
         declared = email is not None and (email.format == "email" or self.identity.declared)
         return email if declared else None
+
     @property
     def sent_fields(self) -> tuple[Field, ...]:
         """The contract's fields, and the one that `late: flag` adds."""
@@ -479,7 +499,33 @@ class Sync:
         """Names of the syncs whose rows it waits for."""
         return tuple(self.belongs_to.values())
 
+    def contract(self) -> dict[str, Any]:
+        """What decides whether a row is accepted and how it is sent, as JSON; what has its default is left out.
+
+        Where it stands in the file and what is said about it are no part of it.
+        """
+        own: dict[str, Any] = _plain(self, ("type", "identifier", "event", "renamed_from"))
+        return {**own, "fields": [_plain(one) for one in self.sent_fields]}
+
     def contract_digest(self) -> str:
         """Sixteen hex digits over everything that decides whether a row is accepted and how it is sent."""
-        facts = [self.type, self.identifier, self.event, [repr(f) for f in self.sent_fields]]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.contract()).encode()).hexdigest()[:16]
+
+
+_SAID = frozenset({"where", "description", "ignore"})  # for people
+
+
+def _plain(value: Any, names: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 any value of a contract
+    """A value of a contract as JSON."""
+    if is_dataclass(value) and not isinstance(value, type):
+        found = {f.name: getattr(value, f.name) for f in fields(value) if f.name not in _SAID}
+        default = {f.name: f.default for f in fields(value) if f.default is not MISSING}
+        if isinstance(value, Field):
+            default["column"] = value.name
+        return {name: _plain(one) for name, one in found.items()
+                if (not names or name in names) and (name not in default or one != default[name])}  # fmt: skip
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value.isoformat() if isinstance(value, date) else str(value) if isinstance(value, StrEnum) else value

@@ -7,6 +7,9 @@ values (people), and of a *ledger*, in which each key is sent once (events).
 
 The model is read once and nothing is staged; why, and what was measured: `docs/adr/0003-one-statement-plan.md`.
 
+An event that has another name for a while (`renamed_from`) gives two rows, the second one with the old name as its
+`_variant`: a *copy*, which is planned, acknowledged and remembered apart.
+
 Columns of the SELECT, in order: `_seq`, `_op`, `_key`, `_n` (rows of the model with this key), then for a snapshot
 `_m0`... (masks of changed fields, 62 bits each), `_fresh` (only new attributes changed; of a delete: not in the state),
 whose the row is where it belongs to somebody (`_person`), and for a ledger `_person`, `_anonymous`, `_occurred_at` (Unix
@@ -19,6 +22,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as attribute
 from typing import Any
 
 import sqlalchemy as sa
@@ -59,6 +63,7 @@ REFUSED_RETRY_MS = 24 * 3600 * 1000
 
 SEND_FIRST = ("create", "update", "redrive", "event", "shadow")
 SEND_LAST = ("delete", "suppress")
+COPY = "copy_"  # before the `_op` of copies, in a summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +175,8 @@ class Known:
         has_state: whether the state's tables exist at all.
         tombs: digests of forgotten people, if anybody ever was.
         money: whether the ledger keeps amounts yet.
+        copies: for each old name under which events were ever sent a second time, the first fence that did; 0 where
+            that is over.
     """
 
     usable: frozenset[str] = frozenset()
@@ -178,6 +185,7 @@ class Known:
     has_state: bool
     tombs: sa.Table | None = None
     money: bool = False
+    copies: Mapping[str, int] = attribute(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,23 +372,25 @@ def keys_of(dialect: Dialect, shape: Shape, sql: str, people: Sequence[str]) -> 
     return sa.select(_key_of(dialect, shape).label("_key")).select_from(subquery_text(sql, "k")).where(theirs)
 
 
-def _open_rows(tables: StreamTables) -> sa.Subquery:
+def _open_rows(tables: StreamTables, *variants: str) -> sa.Subquery:
     o = tables.open
     return (
-        sa.select(o.c._key, o.c._op, o.c._outcome, o.c._contract, o.c._values, o.c._first_at, o.c._last_try)
-        .where(o.c._variant == "")
+        sa.select(o.c._key, o.c._variant, o.c._op, o.c._outcome, o.c._contract, o.c._values, o.c._first_at, o.c._last_try)
+        .where(o.c._variant.in_(["", *variants]))
         .subquery("o")
     )
 
 
 def _numbered(
-    rows: sa.Subquery, payload: Sequence[str], order: Sequence[str] | None, dialect: Dialect
+    rows: sa.Subquery, payload: Sequence[str], order: Sequence[str] | None, dialect: Dialect, *, copied: bool = False
 ) -> sa.Select[Any]:
     """Group what needs no sending, count rows a key, and number the rest in the order of sending.
 
     Args:
         order: columns that order the rows of a phase; None where there is one phase and any order will do.
+        copied: rows with another `_variant` are other rows.
     """
+    more = (rows.c._variant,) if copied else ()
     sends = sa.case((rows.c._op.in_([*SEND_FIRST, *SEND_LAST, "held"]), rows.c._key))
     grouped = (
         sa.select(
@@ -389,7 +399,7 @@ def _numbered(
             sa.func.count().label("_n"),
             *(dialect.any_value(rows.c[name]).label(quoted(name)) for name in payload),
         )
-        .group_by(rows.c._op, sends)
+        .group_by(rows.c._op, sends, *more)
         .subquery("g")
     )
     if order is None:
@@ -400,7 +410,8 @@ def _numbered(
         phase = sa.case(
             (grouped.c._op.in_(SEND_FIRST), 1), (grouped.c._op.in_(SEND_LAST), 2), (grouped.c._op == "held", 8), else_=9
         )
-        seq = sa.func.row_number().over(order_by=[phase, *(grouped.c[name] for name in order), grouped.c._key])
+        last = (grouped.c._variant,) if copied else ()
+        seq = sa.func.row_number().over(order_by=[phase, *(grouped.c[name] for name in order), grouped.c._key, *last])
     return sa.select(
         sa.cast(sa.case((grouped.c._key.is_not(None), seq)), sa.BigInteger).label("_seq"),
         grouped.c._op,
@@ -584,7 +595,7 @@ def _ledger_changes(  # noqa: PLR0913 each is one part of the question
     rows = event_rows(dialect, shape, sql, tables, known, options, owners, purchases=purchases)
     names = [field_column(field.name) for field in shape.sync.fields]
     payload = ["_person", "_anonymous", "_occurred_at", "_variant", "_digest", *event_extras(shape), *names]
-    return _numbered(rows, payload, ("_occurred_at",), dialect)
+    return _numbered(rows, payload, ("_occurred_at",), dialect, copied=shape.sync.renamed_from is not None)
 
 
 def event_extras(shape: Shape) -> list[str]:
@@ -616,7 +627,10 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
     if shape.order is not None and sync.amount:
         total = sa.func.sum(amount_of(shape, inner)).over(partition_by=inner.c._order)
         of_order.append(total.label("_refunded"))
-    m = sa.select(inner, digest.label("_digest"), *of_order).subquery("d")
+    m = sa.select(inner, digest.label("_digest"), sa.literal("").label("_variant"), *of_order).subquery("d")
+    old_name = sync.renamed_from.name if sync.renamed_from is not None else ""
+    if old_name:
+        m = _doubled(m, old_name)
 
     joined: Any = m
     matched: Any = sa.false()
@@ -626,11 +640,18 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
     if known.tombs is not None:
         cases.append((_forgotten(dialect, known.tombs, sync.identifier.value, m.c._person), sa.literal("forgotten")))
     if known.has_state:
+        variants = [old_name] if old_name else []
         s = tables.state.c
         money = [s[name] for name in MONEY] if known.money and ledger else []
-        t = sa.select(s._key, s._contract, s._digest, s._occurred_at, *money).where(s._variant == "").subquery("t")
-        o = _open_rows(tables)
-        joined = m.join(t, m.c._key == t.c._key, full=True).join(o, o.c._key == m.c._key, isouter=True)
+        t = sa.select(s._key, s._variant, s._contract, s._digest, s._occurred_at, *money).where(
+            s._variant.in_(["", *variants])).subquery("t")  # fmt: skip
+        o = _open_rows(tables, *variants)
+
+        def alike(one: sa.Subquery) -> Any:  # noqa: ANN401 a SQL expression
+            same_key = m.c._key == one.c._key
+            return sa.and_(same_key, m.c._variant == one.c._variant) if old_name else same_key
+
+        joined = m.join(t, alike(t), full=True).join(o, alike(o), isouter=True)
         key, matched = sa.func.coalesce(m.c._key, t.c._key), t.c._key.is_not(None)
         cases.append((m.c._m.is_(None), sa.literal("gone")))
         cases.append((sa.and_(matched, t.c._contract == known.contract, t.c._digest != m.c._digest),
@@ -638,6 +659,9 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
         cases.append((matched, sa.literal("same")))
         if ledger:
             kept = [t.c[name].label(f"_t{name}") for name in (*(MONEY if money else ()), "_occurred_at")]
+        if old_name:
+            joined, before = _sent_before(joined, m, tables, old_name, known.copies.get(old_name, 0))
+            cases.append((before, sa.literal("before")))
     cases.append((_blank(m.c._key), sa.literal("bad_key")))
     nobody = {NoPerson.SKIP: "skipped", NoPerson.HOLD: "nobody", NoPerson.ANONYMOUS: "skipped"}[sync.no_person]
     anonymous_ok = sync.no_person is NoPerson.ANONYMOUS
@@ -689,7 +713,8 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
         m.c._person,
         m.c._anonymous,
         m.c._occurred_at,
-        sa.literal("").label("_variant"),
+        sa.func.coalesce(m.c._variant, t.c._variant).label("_variant") if old_name and known.has_state
+        else m.c._variant if old_name else sa.literal("").label("_variant"),
         m.c._digest,
         *(found[name].label(name) for name in event_extras(shape)),
         *kept,
@@ -697,8 +722,38 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
     ).select_from(joined).subquery("r")
 
 
+def _doubled(m: sa.Subquery, old_name: str) -> sa.Subquery:
+    """Each row twice: as it is, and as its copy."""
+    both = sa.union_all(
+        sa.select(sa.literal("").label("_variant")), sa.select(sa.literal(old_name).label("_variant"))
+    ).subquery("v")
+    columns = [column for column in m.c if column.name != "_variant"]
+    return sa.select(*columns, both.c._variant).select_from(m.join(both, sa.true())).subquery("c")
+
+
+def _sent_before(
+    joined: Any, m: sa.Subquery, tables: StreamTables, old_name: str, since: int  # noqa: ANN401 SQL expressions
+) -> tuple[Any, Any]:
+    """Copies of events that were sent, or may have been, before copies were sent: they had the old name then.
+
+    Args:
+        since: the first fence that sent copies; 0 where no run has yet (in a diff; a run writes it down first, and
+            takes the copies of unanswered events for sent: `Stream.begin_copies`).
+    """
+    first = tables.state.alias("e")
+    joined = joined.join(first, sa.and_(m.c._variant == old_name, first.c._key == m.c._key, first.c._variant == ""), isouter=True)
+    if since:
+        return joined, first.c._fence < since
+    u = tables.open.alias("u")
+    joined = joined.join(
+        u, sa.and_(m.c._variant == old_name, u.c._key == m.c._key, u.c._variant == "",
+                   u.c._outcome.in_(["unknown", "held"])), isouter=True,
+    )  # fmt: skip
+    return joined, sa.or_(first.c._key.is_not(None), u.c._key.is_not(None))
+
+
 def summary(dialect: Dialect, shape: Shape, plan: Any, options: Options) -> sa.Select[Any]:  # noqa: ANN401 a table or subquery
-    """One row for each `_op`, to be read by `plan.read_counts`.
+    """One row for each `_op` (with `copy_` before it for copies of events), to be read by `plan.read_counts`.
 
     Rows of the model, keys, the most rows of one key, the first and last number; then for a snapshot how many updates
     are fresh and how often each field changed, for a ledger the oldest time and how many can no longer trigger
@@ -707,7 +762,11 @@ def summary(dialect: Dialect, shape: Shape, plan: Any, options: Options) -> sa.S
     fingerprint, the sum of the hashes of the rows to send.
     """
     c = plan.c
-    columns: list[Any] = [c._op, sa.func.sum(c._n), sa.func.count(), sa.func.max(c._n), sa.func.min(c._seq),
+    op: Any = c._op
+    if shape.sync.renamed_from is not None:
+        copy = sa.literal_column(f"'{COPY}'", sa.Text)  # no parameter, so that the engine sees that it groups by this
+        op = sa.case((c._variant != sa.literal_column("''", sa.Text), copy + c._op), else_=c._op).label("_kind")
+    columns: list[Any] = [op, sa.func.sum(c._n), sa.func.count(), sa.func.max(c._n), sa.func.min(c._seq),
                           sa.func.max(c._seq)]  # fmt: skip
     if shape.sync.keeps_values:
         columns.append(sa.func.sum(sa.case((c._fresh, 1), else_=0)))
@@ -730,7 +789,7 @@ def summary(dialect: Dialect, shape: Shape, plan: Any, options: Options) -> sa.S
         hashed = dialect.row_hash([column for column in c if column.name not in {"_seq", "_n"}])
         total = sa.func.sum(sa.case((c._seq.is_not(None), hashed)))
         columns.append(sa.cast(sa.func.coalesce(total, 0), sa.Text))
-    return sa.select(*columns).group_by(c._op)
+    return sa.select(*columns).group_by(op)
 
 
 def samples(shape: Shape, plan: Any, tables: StreamTables, known: Known, limit: int) -> sa.Select[Any]:  # noqa: ANN401

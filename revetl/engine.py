@@ -19,10 +19,12 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from revetl import renames
 from revetl.contracts import Initial, Latency, OnViolation, Role, Sync
 from revetl.delivery import Clock, Delivery, DeliverySettings, Idle
 from revetl.destination import Refusal, Sender, Warned
@@ -54,11 +56,13 @@ from revetl.errors import (
     GuardTripped,
     LeaseHeld,
     LeaseLost,
+    Notice,
     RevetlError,
     StateDamaged,
     WarehouseError,
     Where,
 )
+from revetl.history import keep_contract
 from revetl.latency import Ages, Measured, latency_table
 from revetl.plan import Confirmations, Counts, broken, guards, read_counts
 from revetl.purchases import Stream as PurchaseStream
@@ -79,7 +83,16 @@ from revetl.state import (
     merged,
     read_catalog,
 )
-from revetl.tables import SHARED, StreamTables, field_column, runs_table, stream_tables, sync_log_table
+from revetl.tables import (
+    CONTRACTS,
+    SHARED,
+    StreamTables,
+    field_column,
+    runs_table,
+    stream_tables,
+    sync_log_table,
+)
+from revetl.versions import SAME, Difference, Recorded, early_ends
 from revetl.warehouse import Warehouse
 
 PAGE_ROWS = 5_000
@@ -121,6 +134,7 @@ class RunOptions:
         fail_fast: stop at the first sync that fails.
         baseline: send nothing; record what the models say as acknowledged (`revetl state baseline`).
         expect: the fingerprint of the diff that was approved.
+        accept_contract: let an old name end before the day that was promised.
         confirmed: exact numbers.
     """
 
@@ -130,6 +144,7 @@ class RunOptions:
     fail_fast: bool = False
     baseline: bool = False
     expect: str = ""
+    accept_contract: bool = False
     confirmed: Confirmations = Confirmations()
 
 
@@ -173,6 +188,9 @@ class SyncDiff:
         seconds: that the declared rates need at least.
         fingerprint: of the SQL, the contract, the state and the rows to send.
         checked: what the rows to be sent break; None where they were not read.
+        contract: what a run would change of the recorded contract.
+        dual_sends: names that changed, and until when the old ones are sent as well.
+        warnings: what nobody has to act on now.
     """
 
     sync: Sync
@@ -185,6 +203,9 @@ class SyncDiff:
     samples: tuple[Sample, ...] = ()
     fingerprint: str = ""
     checked: Checked | None = None
+    contract: Difference = SAME
+    dual_sends: tuple[renames.DualSend, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +233,8 @@ class SyncResult:
         warned: acknowledged rows that break a rule which only warns.
         unsent: planned rows without an outcome: not sent, or sent without an answer.
         latency: of the events acknowledged in this run, where the sync declares one; not of a backfill.
+        contract_version: of the sync's contract; 0 where none was recorded.
+        warnings: what nobody has to act on now.
     """
 
     sync: Sync
@@ -227,6 +250,9 @@ class SyncResult:
     error: RevetlError | None = None
     seconds: float = 0.0
     latency: Measured | None = None
+    contract_version: int = 0
+    dual_sends: tuple[renames.DualSend, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
     @property
     def refused(self) -> int:
@@ -296,6 +322,7 @@ class _Job:
     """One stream's work in this run."""
 
     compiled: CompiledSync
+    declared: Sync
     stream: Stream
     lease: Lease
     shape: Shape
@@ -307,6 +334,9 @@ class _Job:
     key_kind: str
     now_s: int = 0
     baseline: bool = False
+    version: int = 0
+    dual_sends: tuple[renames.DualSend, ...] = ()
+    warnings: list[Notice] = field(default_factory=list)
     sent_intent: bool = False
     resolved: bool = False
     acknowledged: int = 0
@@ -343,6 +373,7 @@ class Engine:
         syncs: every sync of the project, selected or not: events look up their people there.
         clock: real, or a test's.
         observer: is told what happens.
+        journeys: of Customer.io that use a name, by (kind, name), as the taxonomy says.
     """
 
     def __init__(  # noqa: PLR0913 the run's surroundings, each injected
@@ -354,6 +385,7 @@ class Engine:
         clock: Clock,
         observer: Observer,
         version: str = "",
+        journeys: Mapping[tuple[str, str], Sequence[str]] | None = None,
     ) -> None:
         self.warehouse = warehouse
         self.schema = schema
@@ -361,7 +393,9 @@ class Engine:
         self.clock = clock
         self.observer = observer
         self.version = version
+        self.journeys = journeys or {}
         self.catalog: Catalog = {}
+        self._day: date | None = None
 
     # --- diff ------------------------------------------------------------------------------------------------
 
@@ -385,13 +419,14 @@ class Engine:
         self, compiled: CompiledSync, options: RunOptions, settings: DeliverySettings, show: int,
         twice: RevetlError | None = None, *, check: bool = False,
     ) -> SyncDiff:  # fmt: skip
+        declared, compiled = compiled.sync, self._today(compiled)
         sync = compiled.sync
         try:
             shape = self._bind(compiled)
             stream = self._stream(shape)
             stream.read()
         except (ContractBroken, StateDamaged) as error:
-            return SyncDiff(sync=sync, counts=Counts(), problems=(error,))
+            return SyncDiff(sync=declared, counts=Counts(), problems=(error,))
         shape = stream.fitted(shape)
         known, _ = stream.known(shape)
         first_run = not stream.control.initialised
@@ -400,9 +435,10 @@ class Engine:
         try:
             plan = self._changes(compiled, shape, stream, known, asked, planned=True).cte("plan")
         except ContractBroken as error:  # of the people's model, which events are compared with
-            return SyncDiff(sync=sync, counts=Counts(), problems=(error,))
-        counts = self._counts(compiled, shape, plan, asked, stream.state_rows)
-        problems = self._problems(compiled, shape, counts, options, stream, first_run=first_run)
+            return SyncDiff(sync=declared, counts=Counts(), problems=(error,))
+        counts = self._counts(compiled, shape, plan, asked, stream.state_rows - stream.copy_rows())
+        problems = self._promises(declared, stream, options)
+        problems += self._problems(compiled, shape, counts, options, stream, first_run=first_run)
         problems = [twice, *problems] if twice is not None else problems
         try:
             stream.check(asked.now_s * 1000, sends=bool(counts.sendable))
@@ -415,10 +451,13 @@ class Engine:
         checked = None if asked.baseline else self._checked(compiled, shape, plan, counts, asked.now_s, check=check)
         if checked is not None and (stopping := [r for r in checked.reasons if r.policy is OnViolation.FAIL]):
             problems.append(stops(sync, stopping, sent=False))
+        dual = self._dual_sends(declared)
         return SyncDiff(
-            sync=sync, counts=counts, problems=tuple(problems), first_run=first_run, baseline=asked.baseline,
+            sync=declared, counts=counts, problems=tuple(problems), first_run=first_run, baseline=asked.baseline,
             requests=requests, seconds=seconds, samples=found, fingerprint=_fingerprint(compiled, stream, counts, asked),
             checked=checked,
+            contract=Difference.of(Recorded.read(stream.control.contract), declared), dual_sends=dual,
+            warnings=tuple(renames.notices(declared, dual)),
         )  # fmt: skip
 
     def _samples(self, shape: Shape, plan: Any, stream: Stream, known: Known, show: int) -> tuple[Sample, ...]:  # noqa: ANN401
@@ -455,6 +494,43 @@ class Engine:
 
     # --- what diff and run share ---------------------------------------------------------------------------------
 
+    def _today(self, compiled: CompiledSync) -> CompiledSync:
+        """The sync as it is sent today: old names whose last day has not passed are sent as well."""
+        if not renames.renames(compiled.sync):
+            return compiled
+        return replace(compiled, sync=renames.today(compiled.sync, self._day_of_warehouse()))
+
+    def _day_of_warehouse(self) -> date:
+        """One day for the whole run, even if it runs over midnight."""
+        if self._day is None:
+            now = self.warehouse.fetch(sa.select(self.warehouse.dialect.now_ms()))[0][0]
+            self._day = renames.day_of(int(now) // 1000)
+        return self._day
+
+    def _dual_sends(self, declared: Sync) -> tuple[renames.DualSend, ...]:
+        if not renames.renames(declared):
+            return ()
+        return renames.dual_sends(declared, self._day_of_warehouse(), self.journeys)
+
+    def _promises(self, declared: Sync, stream: Stream, options: RunOptions) -> list[RevetlError]:
+        """Old names that were promised until a day which has not come yet (recorded with the contract)."""
+        recorded = Recorded.read(stream.control.contract)
+        if options.accept_contract or recorded.contract is None or recorded.digest == declared.contract_digest():
+            return []
+        kinds = {"renamed_from"}
+        if not any(kinds & set(facts) for facts in (recorded.contract, *recorded.contract.get("fields", ()))):
+            return []
+        out: list[RevetlError] = []
+        for end in early_ends(recorded.contract, declared.contract(), self._day_of_warehouse()):
+            now = f"it would be sent until {end.now} only" if end.now else "it would no longer be sent"
+            out.append(ContractBroken(
+                f"sync {declared.name!r}: the old name {end.name!r} was promised until {end.until}, and {now}; nothing was sent",
+                hint=f"put `renamed_from` with `dual_send_until: {end.until}` back; or, if nothing reads {end.name!r} any more: "
+                f"revetl run --select {declared.name} --accept-contract",
+                where=declared.where, code="RV260",
+            ))  # fmt: skip
+        return out
+
     def _options(self, options: RunOptions, *, baseline: bool) -> Options:
         now = self.warehouse.fetch(sa.select(self.warehouse.dialect.now_ms()))[0][0]
         return Options(
@@ -487,7 +563,7 @@ class Engine:
         Raises:
             ContractBroken, ConfigError, WarehouseError: the model does not give what the contract needs.
         """
-        shape = self._bind(compiled)
+        shape = self._bind(self._today(compiled))
         return shape, self._tables(shape)
 
     def _stream(self, shape: Shape) -> Stream:
@@ -794,8 +870,9 @@ class _Run:
     def _open(self) -> None:
         engine = self.engine
         engine.catalog = read_catalog(self.warehouse, engine.schema)
-        if not engine.catalog.keys() >= set(SHARED):
-            ensure_schema(self.warehouse, engine.schema, engine.catalog)
+        new = not engine.catalog.keys() >= set(SHARED)
+        ensure_schema(self.warehouse, engine.schema, engine.catalog)
+        if new:
             engine.catalog = read_catalog(self.warehouse, engine.schema)
         self.workspace = Stream(self.warehouse, StreamTables(schema=engine.schema, uid="ws"), engine.catalog)
         self.workspace.create("the workspace")
@@ -895,8 +972,10 @@ class _Run:
 
     def _prepare(self, compiled: CompiledSync) -> _Job:
         """Acquire, settle, plan, check. Leaves nothing behind but the lease if it raises."""
-        engine, sync = self.engine, compiled.sync
+        engine, declared = self.engine, compiled.sync
         started = self.clock.monotonic()
+        compiled = engine._today(compiled)
+        sync = compiled.sync
         shape = engine._bind(compiled)
         stream = engine._stream(shape)
         stream.create(sync.name)
@@ -913,22 +992,28 @@ class _Run:
             engine.catalog = stream.catalog
             first_run = not stream.control.initialised
             shape = stream.fitted(shape)
+            self._copies(stream, lease, sync)
             known, contracts = stream.known(shape)
             only_record = self.options.baseline or (first_run and sync.initial is Initial.BASELINE)
             asked = engine._options(self.options, baseline=only_record)
             select = engine._changes(compiled, shape, stream, known, asked, planned=False)
             with engine._located(compiled):
                 plan = stream.freeze(lease, shape, select, known.contract)
-            counts = engine._counts(compiled, shape, plan.table, asked, stream.state_rows)
-            problems = engine._problems(compiled, shape, counts, self.options, stream, first_run=first_run)
+            counts = engine._counts(compiled, shape, plan.table, asked, stream.state_rows - stream.copy_rows())
+            problems = engine._promises(declared, stream, self.options)
+            problems += engine._problems(compiled, shape, counts, self.options, stream, first_run=first_run)
             if problems:
                 raise problems[0]
             stream.check(asked.now_s * 1000, sends=bool(counts.sendable or counts.held_new), lease=lease)
+            version = self._version(stream, lease, declared)
         except RevetlError:
             self._give_back(stream, lease)
             raise
+        dual = engine._dual_sends(declared)
         job = _Job(
-            compiled=compiled, stream=stream, lease=lease, shape=shape, plan=plan, counts=counts, contracts=contracts,
+            compiled=compiled, declared=declared, version=version.number, dual_sends=dual,
+            warnings=renames.notices(declared, dual), stream=stream,
+            lease=lease, shape=shape, plan=plan, counts=counts, contracts=contracts,
             first_run=first_run, started=started, key_kind=str(shape.key.kind), lease_until=lease_until,
             now_s=asked.now_s, baseline=asked.baseline,
             ages=Ages() if sync.latency != Latency() and not self.options.backfill else None,
@@ -937,6 +1022,26 @@ class _Run:
         self.held.append(job)
         self.observer.planned(sync, counts)
         return job
+
+    def _copies(self, stream: Stream, lease: Lease, sync: Sync) -> None:
+        """Write down where the second name of an event begins and ends."""
+        known = stream.control.known_copies()
+        name = sync.renamed_from.name if sync.renamed_from is not None else ""
+        if name and not known.get(name):
+            stream.begin_copies(lease, name)
+        for other, since in known.items():
+            if since and other != name:
+                stream.end_copies(lease, other)
+
+    def _version(self, stream: Stream, lease: Lease, declared: Sync) -> Recorded:
+        """The version of the contract of this run, kept if it is a new one."""
+        recorded = Recorded.read(stream.control.contract)
+        version = recorded.next(declared)
+        if version is recorded:
+            return recorded
+        version = keep_contract(stream, lease, version, self.run_id)
+        self.engine.catalog = {**self.engine.catalog, CONTRACTS: {}}
+        return version
 
     def _begin(self, job: _Job) -> None:
         """What comes between the plan and its first row; a failure here is one of the job, which gives its lease back."""
@@ -1310,7 +1415,8 @@ class _Run:
         left = job.refused or counts.refused or counts.on_hold or counts.waiting or unsent
         status = "error" if error else "partial" if left else "success"
         return SyncResult(
-            sync=job.sync, status=status, counts=counts, acknowledged=job.acknowledged, refused_now=job.refused,
+            sync=job.declared, contract_version=job.version, dual_sends=job.dual_sends, warnings=tuple(job.warnings),
+            status=status, counts=counts, acknowledged=job.acknowledged, refused_now=job.refused,
             warned=job.warned, unsent=unsent, baseline=job.baseline, fence=job.lease.fence,
             reasons=reasons, error=error, seconds=self.clock.monotonic() - job.started,
             latency=job.ages.measured(job.sync.latency) if job.ages is not None else None,
@@ -1374,7 +1480,8 @@ def _log_row(run_id: str, result: SyncResult, now: int) -> dict[str, Any]:
         "status": result.status, "contract": result.sync.contract_digest(), "finished_at": now,
         "unchanged": c.unchanged, "created": c.created, "updated": c.updated, "redriven": c.redriven,
         "deleted": c.deleted, "skipped": c.skipped, "acknowledged": result.acknowledged, "refused": result.refused,
-        "held": c.on_hold, "waiting": c.waiting, "unsent": result.unsent, "drifted": c.drifted,
+        "held": c.on_hold, "waiting": c.waiting, "unsent": result.unsent, "drifted": c.drifted, "copied": c.copied,
+        "contract_version": result.contract_version, "warnings": "; ".join(w.message for w in result.warnings) or None,
     }  # fmt: skip
 
 

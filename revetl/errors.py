@@ -59,6 +59,21 @@ class Where:
         return place
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A warning: something that nobody has to act on now. It stops nothing, unless it is asked to (`--warn-error`).
+
+    Attributes:
+        code: a stable code such as `RV262`.
+        message: what was seen; counts and names, no values.
+        hint: what to do, if possible the command to type.
+    """
+
+    code: str
+    message: str
+    hint: str = ""
+
+
 class RevetlError(Exception):
     """Something a user can act on.
 

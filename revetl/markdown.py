@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from revetl.report import STATUS, Heading, duration, explained, plural, run_errors, tally
+from revetl.report import STATUS, Heading, contract_title, duration, explained, plural, run_errors, tally
 
 if TYPE_CHECKING:
     from revetl.engine import DiffResult, RunResult, SyncDiff
@@ -85,7 +85,7 @@ def _rows_within(rows: Sequence[str], limit: int) -> list[str]:
 
 def diff_markdown(result: DiffResult, heading: Heading, *, limit: int = MARKDOWN_BYTES) -> str:
     """A diff for a pull request, at most `limit` UTF-8 bytes; without keys and values, whatever the names hold."""
-    changing = [d for d in result.syncs if d.counts.planned or d.problems]
+    changing = [d for d in result.syncs if d.counts.planned or d.problems or d.contract.changes or d.warnings]
     stopped = sum(1 for d in result.syncs if d.problems)
     title = "### revetl diff: " + (
         f"{len(changing)} of {plural(len(result.syncs), 'sync')} would change something"
@@ -163,7 +163,14 @@ def _diff_sections(diff: SyncDiff) -> list[str]:
         title = f"{_html(diff.sync.name)}: of {plural(found.rows, 'row')} to send"
         title += f" {found.refused:,} would be refused, {found.warned:,} sent with a warning" if found.whole else ""
         out.append(_reasons(title, found.reasons))
+    if diff.contract.changes:
+        lines = [f"| {escaped(x.name)} | {escaped(x.text)} | {x.kind}{' ⚠️' if x.breaks else ''} |" for x in diff.contract.changes]
+        title = f"{_html(diff.sync.name)}: {contract_title(diff.contract)}"
+        out.append("\n".join([f"<details open><summary>{title}</summary>", "", "| Field | Change | Kind |", "|---|---|---|",
+                              *_rows_within(lines, 12_000), "", "</details>"]))  # fmt: skip
     notes = explained(diff.sync.name, c, refused=c.refused, baseline=diff.baseline, ran=False)
+    notes += [(str(dual), "") for dual in diff.dual_sends]
+    notes += [(f"warning: {w.message} [{w.code}]", w.hint) for w in diff.warnings]
     if diff.first_run and not diff.baseline and c.planned:
         notes.insert(0, ("first run: nothing of this sync was ever sent", ""))
     if notes:
@@ -232,6 +239,10 @@ def run_markdown(result: RunResult, heading: Heading, *, limit: int = MARKDOWN_B
         if r.reasons:
             warned = f", {r.warned:,} sent with a warning" if r.warned else ""
             sections.append(_reasons(f"{_html(r.sync.name)}: {plural(r.refused, 'row')} refused{warned}", r.reasons))
+        if r.warnings:
+            lines = [f"- {escaped(w.message)} \\[{w.code}\\]" + (f" → {escaped(w.hint)}" if w.hint else "") for w in r.warnings]
+            title = f"{_html(r.sync.name)}: {plural(len(r.warnings), 'warning')}"
+            sections.append("\n".join([f"<details><summary>{title}</summary>", "", *lines, "", "</details>"]))
     cost = f"{plural(result.requests, 'request')}, {duration(result.seconds)}"
     foot = f"{_foot(heading).removesuffix('</sub>')} · run {escaped(result.run_id)} · {cost}</sub>"
     return fitted(head, sections, foot, limit)

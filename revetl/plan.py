@@ -1,7 +1,10 @@
 """What a run would do, as values: counts, the equation that always adds up, and the guards. Pure.
 
 rows of the model = unchanged + created + updated + re-driven + skipped + forgotten
-planned = created + updated + re-driven + deleted = acknowledged + refused + held + waiting + unsent
+planned = created + updated + re-driven + deleted + copies = acknowledged + refused + held + waiting + unsent
+
+A copy is an event's second row, under its old name (`renamed_from`). The model has no row for it, so it stands in the
+second equation only, where it is refused, held, waiting or sent by itself.
 """
 
 from __future__ import annotations
@@ -12,9 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from revetl.contracts import Initial, UnknownPerson
-from revetl.diffsql import SEND_FIRST, SEND_LAST, Shape
+from revetl.diffsql import COPY, SEND_FIRST, SEND_LAST, Shape
 from revetl.errors import ContractBroken, GuardTripped, RevetlError
 
+SETTLED = frozenset({"same", "before", "gone", "drift", "skipped", "bad_key", "forgotten", "stray"})  # not planned
 DELETE_FLOOR = 10  # fewer deletes than this are never a reason to stop
 GROWTH_FLOOR = 200  # a state of fewer rows is counted as so many
 
@@ -27,6 +31,7 @@ class Counts:
         model_rows: rows that the model gave.
         unchanged: rows that equal what was acknowledged.
         created, updated, redriven, deleted: changes, whether or not they can be sent now.
+        copied: second rows of events under an old name, whether or not they can be sent now.
         skipped: rows without a person, by the sync's own rule.
         forgotten: rows of people who were forgotten on request; they are never sent.
         waiting: rows whose person (or, of a refund, whose purchase) Customer.io does not have yet.
@@ -58,6 +63,7 @@ class Counts:
     updated: int = 0
     redriven: int = 0
     deleted: int = 0
+    copied: int = 0
     skipped: int = 0
     forgotten: int = 0
     waiting: int = 0
@@ -90,7 +96,7 @@ class Counts:
     @property
     def planned(self) -> int:
         """Rows that differ from what was acknowledged."""
-        return self.created + self.updated + self.redriven + self.deleted
+        return self.created + self.updated + self.redriven + self.deleted + self.copied
 
     @property
     def sendable(self) -> int:
@@ -116,6 +122,8 @@ def read_counts(  # noqa: C901 one row kind a line
          "nobody", "waiting", "late", "future", "held", "held_before", "refused", "refused_update", "bad_key", "stray",
          "forgotten", "unbought", "orphan"), 0
     )  # fmt: skip
+    n["before"] = 0  # only ever of copies
+    copies = dict.fromkeys(n, 0)
     first = last = fresh = untriggering = duplicates = not_in_state = shadow_people = over = early = 0
     oldest: int | None = None
     changed = dict.fromkeys((f.name for f in shape.sync.fields), 0)
@@ -126,14 +134,15 @@ def read_counts(  # noqa: C901 one row kind a line
     ]
     widest: dict[str, float] = {}
     for row in rows:
-        op, model_rows, keys, most, _, max_seq = row[:6]
-        n[op] = int(model_rows)
+        kind, model_rows, keys, most, _, max_seq = row[:6]
+        op = kind.removeprefix(COPY)
+        (n if op == kind else copies)[op] = int(model_rows)
         sends = op in SEND_FIRST or op in SEND_LAST
         if op in SEND_FIRST:
             first = max(first, int(max_seq or 0))
         if sends:
             last = max(last, int(max_seq or 0))
-            if int(most) > 1:
+            if int(most) > 1 and op == kind:
                 duplicates += int(model_rows) - int(keys)
         tail = list(row[6:])
         if shape.sync.keeps_values:
@@ -171,6 +180,8 @@ def read_counts(  # noqa: C901 one row kind a line
     waiting = n["waiting"] + n["unbought"]
     waiting_like = n["nobody"] + waiting + n["orphan"] + n["late"] + n["future"] + n["held"] + n["held_before"]
     created = n["create"] + n["event"] + n["shadow"] + waiting_like + n["refused"]
+    both = {op: count + copies[op] for op, count in n.items()}
+    copied = sum(count for op, count in copies.items() if op not in SETTLED)
     return Counts(
         model_rows=sum(n.values()) - n["gone"] - n["stray"] - n["delete"] - n["suppress"],
         unchanged=n["same"] + n["drift"],
@@ -178,19 +189,20 @@ def read_counts(  # noqa: C901 one row kind a line
         updated=n["update"] + n["refused_update"],
         redriven=n["redrive"],
         deleted=n["delete"] + n["suppress"],
+        copied=copied,
         skipped=n["skipped"],
         forgotten=n["forgotten"],
-        waiting=waiting,
-        nobody=n["nobody"],
-        unbought=n["unbought"],
-        orphans=n["orphan"],
+        waiting=waiting + copies["waiting"] + copies["unbought"],
+        nobody=both["nobody"],
+        unbought=both["unbought"],
+        orphans=both["orphan"],
         over_refunded=over,
         early_refunds=early,
-        late=n["late"],
-        future=n["future"],
-        held=n["held"] + n["held_before"],
-        held_new=n["held"],
-        refused=n["refused"] + n["refused_update"],
+        late=both["late"],
+        future=both["future"],
+        held=both["held"] + both["held_before"],
+        held_new=both["held"],
+        refused=both["refused"] + n["refused_update"],
         drifted=n["drift"],
         gone=n["gone"],
         fresh=fresh,
@@ -281,7 +293,7 @@ def guards(
             f"--confirm-changes {changes}",
             "RV212",
         )
-    times, new = sync.guards.max_growth, counts.sendable - counts.updated - counts.redriven - counts.deleted
+    times, new = sync.guards.max_growth, counts.sendable - counts.updated - counts.redriven - counts.deleted - counts.copied
     if times and new > times * max(counts.state_rows, GROWTH_FLOOR) and not loading and confirmed.growth != new:
         trip(
             f"{new:,} rows to send are new, where {counts.state_rows:,} are known (max_growth {times})",

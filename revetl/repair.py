@@ -103,8 +103,9 @@ def repair(warehouse: Warehouse, shape: Shape, sql: str, tables: StreamTables) -
     now = sa.cast(warehouse.dialect.now_ms(), sa.BigInteger)
     held = 0
     with warehouse.transaction():
-        twice = sa.select(state.c._key).group_by(state.c._key).having(sa.func.count() > 1)
-        warehouse.execute(sa.delete(state).where(state.c._key.in_(twice)))
+        names = ["_key"] if tables.keeps_values else ["_key", "_variant"]
+        twice = sa.select(*(state.c[n] for n in names)).group_by(*(state.c[n] for n in names)).having(sa.func.count() > 1)
+        warehouse.execute(sa.delete(state).where(sa.tuple_(*(state.c[n] for n in names)).in_(twice)))
         warehouse.execute(sa.delete(ack))
         if tables.keeps_values:
             warehouse.execute(sa.update(state).values(_contract=0))
@@ -115,6 +116,8 @@ def repair(warehouse: Warehouse, shape: Shape, sql: str, tables: StreamTables) -
             sa.update(ctl).values(
                 fence=fence + 1, owner=sa.null(), lease_until=0, initialised=1, plan_fence=fence, folded_fence=fence, hwm=0,
                 plan_rows=0, ack_rows=0, contracts=json.dumps(contracts, separators=(",", ":")),
+                # copies of events that were sent before this are not known to be sent, so none of them is sent
+                copies=sa.null(),
                 drain_until=now + LEASE_MS + DRAIN_MS, schema_version=SCHEMA_VERSION,
             )
         )  # fmt: skip
@@ -156,7 +159,8 @@ def _hold(dialect: Dialect, shape: Shape, sql: str, tables: StreamTables, now: s
     names = [column.name for column in o.columns]
     rows = (
         sa.select(*(values[name] for name in names))
-        .where(m.c._key.is_not(None), m.c._key.not_in(sa.select(s.c._key)), m.c._key.not_in(sa.select(o.c._key)))
+        .where(m.c._key.is_not(None), m.c._key.not_in(sa.select(s.c._key).where(s.c._variant == "")),
+               m.c._key.not_in(sa.select(o.c._key).where(o.c._variant == "")))
         .distinct()
     )
     return sa.insert(o).from_select(names, rows)

@@ -21,12 +21,14 @@ from revetl.errors import ConfigError
 if TYPE_CHECKING:
     from revetl.contracts import Sync, SyncType
     from revetl.engine import Checked, DiffResult, RunResult, Sample, SyncDiff, SyncResult
-    from revetl.errors import RevetlError
+    from revetl.errors import Notice, RevetlError
     from revetl.latency import Measured
     from revetl.plan import Counts
     from revetl.reasons import Reason
+    from revetl.renames import DualSend
     from revetl.unsent import Unsent
     from revetl.upkeep import LatencyRow, RunRow, StreamHealth
+    from revetl.versions import Difference
 
 JSON_VERSION = 1  # of the JSON results; within it keys are only added
 TOP_FIELDS = 12  # attributes shown for each sync in the terminal; the JSON has all of them
@@ -127,7 +129,7 @@ class Sums:
 
     Attributes:
         rows: of the model; the sum of `left`.
-        planned: the sum of `right`, and of created, updated, re-driven and deleted.
+        planned: the sum of `right`, and of created, updated, re-driven, deleted and copies.
     """
 
     rows: int
@@ -135,6 +137,7 @@ class Sums:
     deleted: int
     planned: int
     right: Mapping[str, int]
+    copied: int = 0
 
 
 def sums(counts: Counts, right: Mapping[str, int]) -> Sums:
@@ -148,7 +151,7 @@ def sums(counts: Counts, right: Mapping[str, int]) -> Sums:
     right = dict(right)
     right["unexplained"] = counts.planned - sum(right.values())
     return Sums(
-        rows=counts.model_rows, left=left, deleted=counts.deleted, planned=counts.planned, right=right
+        rows=counts.model_rows, left=left, deleted=counts.deleted, planned=counts.planned, right=right, copied=counts.copied
     )
 
 
@@ -187,6 +190,9 @@ def _with_head(lines: Sequence[str], style: Style) -> str:
     return "\n".join([style.paint(lines[0], "dim"), *lines[1:]])
 
 
+_BESIDE = {"deleted": "deleted", "copies": "copied"}  # planned, and no row of the model
+
+
 def table(lines: Sequence[tuple[str, Sums | None, Sequence[str]]], tail: Sequence[str], style: Style) -> str:
     """A table whose header is the two equations; terms that are zero everywhere are left out.
 
@@ -205,21 +211,22 @@ def table(lines: Sequence[tuple[str, Sums | None, Sequence[str]]], tail: Sequenc
 
     left = used("left", ("unchanged", "created", "updated"))
     right = used("right", ("acknowledged", "to send"))
-    erased = any(sum_.deleted for sum_ in found)
+    beside = {name: [getattr(s, attribute) for s in found] for name, attribute in _BESIDE.items()}
+    shown = [name for name, numbers in beside.items() if any(numbers)]
 
     def signed(names: Sequence[str]) -> list[str]:
         return [("= " if i == 0 else "+ ") + name for i, name in enumerate(names)]
 
     one = [("rows", *signed(left))]
-    two = [(*(("deleted",) if erased else ()), "planned", *signed(right))]
+    two = [(*shown, "planned", *signed(right))]
     for _, sum_, _ in lines:
         if sum_ is None:
             one.append(("-",) * len(one[0]))
             two.append(("-",) * len(two[0]))
             continue
-        deleted = (sum_.deleted,) if erased else ()
+        more = [getattr(sum_, _BESIDE[name]) for name in shown]
         one.append(_cells(sum_.rows, *(sum_.left.get(name, 0) for name in left)))
-        two.append(_cells(*deleted, sum_.planned, *(sum_.right.get(name, 0) for name in right)))
+        two.append(_cells(*more, sum_.planned, *(sum_.right.get(name, 0) for name in right)))
     names = _column(["sync", *(name for name, _, _ in lines)], str.ljust)
     first, second = _joined(one, " "), _joined(two, " ")
     extra = _joined([tuple(tail), *(tuple(cells) for _, _, cells in lines)], "  ")
@@ -276,6 +283,9 @@ def explained(  # noqa: C901 one sentence a number
         out.append((f"{plural(counts.skipped, 'event')} skipped: without a person (no_person: skip)", ""))
     if counts.forgotten:
         out.append((f"{plural(counts.forgotten, 'row')} of forgotten people are never sent", ""))
+    if counts.copied:
+        of = plural(counts.copied, "copy").replace("copys", "copies")
+        out.append((f"{of} of events under the old name (renamed_from), counted apart from the model's rows", ""))
     if counts.untriggering and not baseline:
         out.append((f"events older than 72 hours can't trigger campaigns: {counts.untriggering:,}", ""))
     if counts.drifted:
@@ -406,13 +416,38 @@ def _diff_details(diff: SyncDiff, style: Style) -> list[str]:
         out += [f"    {name.ljust(width)}  {n:,}" for n, name in hits[:TOP_FIELDS]]
         if len(hits) > TOP_FIELDS:
             out.append(f"    and {len(hits) - TOP_FIELDS} more (--output json has them all)")
+    out += _contract_lines(diff.contract, style)
+    out += [f"  {dual}" for dual in diff.dual_sends]
     out += _advice(explained(diff.sync.name, c, refused=c.refused, baseline=diff.baseline, ran=False), style)
     if diff.checked is not None:
         out += _checked_lines(diff.checked, style)
+    out += _warning_lines(diff.warnings, style)
     if diff.samples:
         out.append(f"  the first {plural(len(diff.samples), 'change')}, with values:")
         for sample in diff.samples:
             out += _sample_lines(sample, style)
+    return out
+
+
+def contract_title(contract: Difference, arrow: str = "→") -> str:
+    """Between which versions the contract changes."""
+    return f"contract v{contract.old} {arrow} v{contract.new}"
+
+
+def _contract_lines(contract: Difference, style: Style) -> list[str]:
+    if not contract.changes:
+        return []
+    lines = [style.paint(text, "yellow") if change.breaks else text
+             for change in contract.changes for text in [str(change).replace("→", style.arrow)]]  # fmt: skip
+    return [f"  {contract_title(contract, style.arrow)}:", *(f"    {line}" for line in lines)]
+
+
+def _warning_lines(warnings: Sequence[Notice], style: Style) -> list[str]:
+    out = []
+    for warning in warnings:
+        out.append("  " + style.paint("warning: ", "yellow") + f"{warning.message} [{warning.code}]")
+        if warning.hint:
+            out.append(f"    {style.arrow} {warning.hint}")
     return out
 
 
@@ -478,7 +513,7 @@ def error_json(error: RevetlError) -> dict[str, Any]:
 
 def counts_json(counts: Counts) -> dict[str, int]:
     """Every number of a plan, by the names that all JSON of revetl uses."""
-    names = ("model_rows", "unchanged", "created", "updated", "redriven", "skipped", "forgotten", "deleted", "planned",
+    names = ("model_rows", "unchanged", "created", "updated", "redriven", "skipped", "forgotten", "deleted", "copied", "planned",
              "waiting", "nobody", "late", "future", "drifted", "gone", "fresh", "untriggering", "shadows", "shadow_people",
              "unbought", "orphans", "over_refunded", "early_refunds",
              "bad_keys", "duplicate_keys", "state_rows")  # fmt: skip
@@ -510,11 +545,31 @@ def diff_json(result: DiffResult, heading: Heading) -> dict[str, Any]:
                 "changed": {name: n for name, n in d.counts.changed.items() if n},
                 "checked": _checked_json(d.checked) if d.checked else None,
                 "problems": [error_json(problem) for problem in d.problems],
+                "contract": _contract_json(d.contract),
+                "dual_sends": [dual_json(dual) for dual in d.dual_sends],
+                "warnings": [_notice_json(warning) for warning in d.warnings],
             }
             for d in result.syncs
         ],
         "totals": diff_totals(result),
     }
+
+
+def _contract_json(contract: Difference) -> dict[str, Any]:
+    return {
+        "from": contract.old or None, "to": contract.new or None,
+        "changes": [{"kind": c.kind, "name": c.name, "text": c.text, "breaks": c.breaks} for c in contract.changes],
+    }  # fmt: skip
+
+
+def dual_json(dual: DualSend) -> dict[str, Any]:
+    """A name that changed, for programs."""
+    return {"kind": dual.kind, "new": dual.new, "old": dual.old, "until": dual.until.isoformat(), "days_left": dual.left,
+            "journeys": list(dual.journeys)}  # fmt: skip
+
+
+def _notice_json(notice: Notice) -> dict[str, str]:
+    return {"code": notice.code, "message": notice.message, "hint": notice.hint}
 
 
 def _where_json(heading: Heading) -> dict[str, str]:
@@ -565,6 +620,7 @@ def run_text(result: RunResult, style: Style) -> str:
         details += _advice(
             explained(r.sync.name, r.counts, refused=r.refused, baseline=r.baseline, ran=True), style
         )
+        details += _warning_lines(r.warnings, style)
         if r.unsent:
             details.append(f"  {plural(r.unsent, 'row')} without an outcome: the next run sends them again")
         if r.latency is not None:
@@ -633,6 +689,9 @@ def result_json(result: SyncResult) -> dict[str, Any]:
         "unsent": result.unsent, "baseline": result.baseline, "fence": result.fence,
         "reasons": [_reason_json(reason) for reason in result.reasons],
         "latency": _latency_json(result.latency) if result.latency else None,
+        "contract_version": result.contract_version,
+        "dual_sends": [dual_json(dual) for dual in result.dual_sends],
+        "warnings": [_notice_json(warning) for warning in result.warnings],
     }  # fmt: skip
 
 

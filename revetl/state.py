@@ -93,6 +93,12 @@ class Control:
     verified_at: int = 0
     key_print: str | None = None
     key_since: int = 0
+    contract: str | None = None
+    copies: str | None = None
+
+    def known_copies(self) -> dict[str, int]:
+        """Old names under which events were ever sent a second time → the first fence that did; 0 where it is over."""
+        return {str(name): int(fence) for name, fence in json.loads(self.copies or "{}").items()}
 
     def known_contracts(self) -> dict[int, dict[str, str]]:
         """Number → field → digest, for every contract under which rows were ever kept."""
@@ -200,6 +206,10 @@ def ensure_schema(warehouse: Warehouse, schema: str, catalog: Catalog) -> None:
         WarehouseError: with the statement that grants the right, where it is missing.
     """
     if catalog.keys() >= set(SHARED):
+        log = sync_log_table(schema)
+        for column in log.columns:
+            if column.name not in catalog[log.name]:  # it was made by an older revetl
+                add_column(warehouse, log, column)
         return
     name = warehouse.engine.dialect.identifier_preparer.quote(quoted(schema))
     try:
@@ -223,6 +233,14 @@ def create_table(warehouse: Warehouse, statement: sa.Executable, table: sa.Table
         # another run created it in the same moment (IF NOT EXISTS does not wait for it): then it is there now
         if table.name not in read_catalog(warehouse, str(table.schema)):
             raise
+
+
+def add_column(warehouse: Warehouse, table: sa.Table, column: sa.Column[Any]) -> None:
+    """Add a column that a newer schema has; no error where another run has done so."""
+    prepare = warehouse.engine.dialect.identifier_preparer
+    kind = column.type.compile(warehouse.engine.dialect)
+    name = prepare.quote(quoted(column.name))
+    warehouse.execute(sa.text(f"ALTER TABLE {prepare.format_table(table)} ADD COLUMN IF NOT EXISTS {name} {kind}"))
 
 
 class Stream:
@@ -283,7 +301,7 @@ class Stream:
         *values, self.state_rows, self.open_rows, ack_rows, logged = rows[0]
         self._empty = self.state_rows == 0
         nullable = {"owner", "key_kind", "contracts", "workspace_id", "state_seal", "open_seal", "plan_rows", "ack_rows",
-                    "key_print"}  # fmt: skip
+                    "key_print", "contract", "copies"}  # fmt: skip
         facts: dict[str, Any] = {
             column.name: value if column.name in nullable or value is not None else 0
             for column, value in zip(columns, values, strict=True)
@@ -432,6 +450,7 @@ class Stream:
             has_state=self.exists,
             tombs=tombs_table(self.tables.schema) if TOMBS in self.catalog else None,
             money="_amount" in columns,
+            copies=self.control.known_copies(),
         )
         return known, json.dumps({**contracts, number: digests}, separators=(",", ":"))
 
@@ -490,19 +509,17 @@ class Stream:
         ]
         if not missing:
             return
-        prepare = self.warehouse.engine.dialect.identifier_preparer
         for table, column in missing:
-            kind = column.type.compile(self.warehouse.engine.dialect)
-            name, added = prepare.format_table(table), prepare.quote(column.name)
-            self.warehouse.execute(sa.text(f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {added} {kind}"))
+            add_column(self.warehouse, table, column)
         ctl = self.tables.ctl
         self.warehouse.execute(
             sa.update(ctl)
             .where(ctl.c.schema_version < SCHEMA_VERSION)
             .values(
                 schema_version=SCHEMA_VERSION,
-                plan_rows=sa.null(),
-                ack_rows=sa.null(),
+                # schema 1 did not count its rows
+                plan_rows=sa.case((ctl.c.schema_version > 1, ctl.c.plan_rows)),
+                ack_rows=sa.case((ctl.c.schema_version > 1, ctl.c.ack_rows)),
             )
         )
         self.catalog = {**self.catalog, **read_catalog(self.warehouse, self.tables.schema)}
@@ -769,13 +786,56 @@ class Stream:
         """Drop one plan table."""
         self.warehouse.execute(sa.schema.DropTable(self.tables.plan(fence), if_exists=True))
 
+    def keep(self, lease: Lease, **values: Any) -> None:  # noqa: ANN401 column values
+        """Change the control row."""
+        self._guarded(lease, **values)
+
+    def copy_rows(self) -> int:
+        """Rows of the ledger that are copies; asked only of streams that ever sent some."""
+        if not self.control.known_copies():
+            return 0
+        t = self.tables.state
+        return int(self.warehouse.fetch(sa.select(sa.func.count()).select_from(t).where(t.c._variant != ""))[0][0])
+
+    def begin_copies(self, lease: Lease, name: str) -> None:
+        """Write down that events go out under an old name as well from this fence on; before the plan is made.
+
+        An event without an answer may have arrived under the old name already, so that its copy is taken for sent.
+        """
+        o, t = self.tables.open, self.tables.state
+        known = {**self.control.known_copies(), name: lease.fence}
+        doubtful = sa.select(
+            o.c._key, sa.literal(name), sa.func.coalesce(o.c._values, ""), _big(0), _big(lease.fence), _big(self.dialect.now_ms())
+        ).where(o.c._variant == "", o.c._outcome.in_(["unknown", "held"]), o.c._key.not_in(
+            sa.select(t.c._key).where(t.c._variant == name)))  # fmt: skip
+        with self.warehouse.transaction():
+            values: dict[str, Any] = {"copies": json.dumps(known)}
+            if self.open_rows and self.warehouse.execute(
+                sa.insert(t).from_select(["_key", "_variant", "_digest", "_contract", "_fence", "_acked_at"], doubtful)
+            ):
+                self._seal = self._measure(t)
+                values |= {"state_rows": self._seal.rows, "state_seal": self._seal.text()}
+            self._guarded(lease, **values)
+        self.read()
+
+    def end_copies(self, lease: Lease, name: str) -> None:
+        """Events go out under an old name no longer: what is open of its copies is given up."""
+        o = self.tables.open
+        with self.warehouse.transaction():
+            self.warehouse.execute(sa.delete(o).where(o.c._variant == name))
+            self._guarded(
+                lease, copies=json.dumps({**self.control.known_copies(), name: 0}), open_seal=self._measure(o).text()
+            )
+        self.read()
+
     def hold_expired(self, lease: Lease, plan: sa.Table) -> None:
         """Mark events whose unknown outcome is too old as held."""
-        keys = sa.select(plan.c._key).where(plan.c._op == "held")
+        o = self.tables.open
+        these = sa.exists().where(plan.c._op == "held", plan.c._key == o.c._key, plan.c._variant == o.c._variant)
         with self.warehouse.transaction():
             self.warehouse.execute(
-                sa.update(self.tables.open)
-                .where(self.tables.open.c._outcome == "unknown", self.tables.open.c._key.in_(keys))
+                sa.update(o)
+                .where(o.c._outcome == "unknown", these)
                 .values(_outcome="held", _reason="unknown_outcome")
             )
             self._guarded(lease, open_seal=self._measure(self.tables.open).text())
@@ -856,9 +916,11 @@ class Stream:
         )
 
     def _close_open(self, plan: PlanTable, accepted: Any) -> None:  # noqa: ANN401 a SQL expression
-        keys = sa.select(plan.table.c._key).where(accepted)
-        o = self.tables.open
-        self.warehouse.execute(sa.delete(o).where(o.c._variant == "", o.c._key.in_(keys)))
+        c, o = plan.table.c, self.tables.open
+        keys: Any = o.c._key.in_(sa.select(c._key).where(accepted))
+        if not self.tables.keeps_values:
+            keys = sa.exists().where(accepted, c._key == o.c._key, c._variant == o.c._variant)
+        self.warehouse.execute(sa.delete(o).where(keys))
 
     def _merge_open(self, plan: PlanTable, facts: Mapping[str, Any], rows: Any, where: Any) -> None:  # noqa: ANN401
         c = plan.table.c

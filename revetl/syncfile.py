@@ -37,6 +37,7 @@ from revetl.contracts import (
     OnNull,
     OnShared,
     OnViolation,
+    Rename,
     Role,
     Sync,
     SyncType,
@@ -77,7 +78,7 @@ FIELD_KEYS: dict[str, dict[str, Any]] = {
     "max_length": COUNT, "min_items": COUNT, "max_items": COUNT, "pattern": TEXT,
     "enum": {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1},
     "properties": ANY_OBJECT, "items": {"type": ["object", "string"]}, "on_violation": {"type": ["object", "string"]},
-    "zone": TEXT, "description": TEXT, "ignore": ANY_OBJECT,
+    "zone": TEXT, "renamed_from": ANY_OBJECT, "description": TEXT, "ignore": ANY_OBJECT,
 }  # fmt: skip
 POLICY: dict[str, Any] = {"enum": [v.value for v in OnViolation]}
 POLICY_KEYS: dict[str, dict[str, Any]] = {
@@ -99,6 +100,8 @@ GUARD_KEYS: dict[str, dict[str, Any]] = {
 DUPLICATE_KEYS: dict[str, dict[str, Any]] = {
     "name": WORD, "columns": {"type": "array", "items": WORD}, "normalize": {"enum": [v.value for v in Alike]},
 }  # fmt: skip
+FIELD_RENAME_KEYS = {"name": WORD, "dual_send_until": TEXT}
+EVENT_RENAME_KEYS = {"event": WORD, "dual_send_until": TEXT}
 LATENCY_KEYS = {"warn": TEXT, "error": TEXT}
 LATE_KEYS = {"policy": {"enum": [v.value for v in Late]}, "property": WORD, "after": TEXT}
 MONEY_KEYS = {"amount": WORD, "currency": WORD}
@@ -149,6 +152,7 @@ def schema() -> dict[str, Any]:
         "definitions": {
             "field": _closed({
                 **FIELD_KEYS, "ignore": ignore_schema(), "properties": several,
+                "renamed_from": _rename_schema(FIELD_RENAME_KEYS),
                 "on_violation": {"oneOf": [POLICY, _closed(POLICY_KEYS)]},
                 # a mapping whose `type` is the name of a type says what an item is, any other one what it has
                 "items": {"anyOf": [{"enum": TYPES}, {"type": "string", "pattern": r"^\$"}, several,
@@ -163,6 +167,7 @@ def schema() -> dict[str, Any]:
                     "duplicates": {"type": "array", "items": {
                         **_closed({**DUPLICATE_KEYS, "columns": {**DUPLICATE_KEYS["columns"], "minItems": 1}}),
                         "required": ["name", "columns"]}},
+                    "renamed_from": _rename_schema(EVENT_RENAME_KEYS),
                     "latency": _closed(LATENCY_KEYS), "uid": {"type": "string", "pattern": f"^{UID.pattern}$"},
                     "late": {"oneOf": [{"enum": ["hold", "send"]}, _closed(LATE_KEYS)]},
                     "money": {**_closed(MONEY_KEYS), "required": ["amount"]},
@@ -180,6 +185,11 @@ def schema() -> dict[str, Any]:
                         "identity": {**_closed({**IDENTITY_KEYS, "email": _closed(EMAIL_KEYS),
                                                 "anonymous": _closed(ANONYMOUS_KEYS)}), "required": ["primary"]},
                         "syncs": {"type": "array", "items": {"$ref": "#/definitions/sync"}}}}  # fmt: skip
+
+
+def _rename_schema(keys: Mapping[str, Any]) -> dict[str, Any]:
+    day = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
+    return {**_closed({**keys, "dual_send_until": day}), "required": list(keys)}
 
 
 def _closed(keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -302,6 +312,10 @@ class SyncReader:
             self._owner(sync, place)
             self._refunds(sync, node)
             first = events.setdefault(sync.event, name)
+            old = sync.renamed_from
+            if old is not None and (other := events.setdefault(old.name, name)) != name:
+                self.bad(f"syncs {other!r} and {name!r} both send {old.name!r}; one sync sends an event",
+                         node.get("renamed_from") or node, code="RV018")  # fmt: skip
             if first != name:
                 self.bad(f"syncs {first!r} and {name!r} both send {sync.event!r}; one sync sends an event",
                          node.get("event") or node, code="RV018")  # fmt: skip
@@ -429,8 +443,6 @@ class SyncReader:
         model = self._model(node, need("model"))
         person = self._is_person(node)
         self._wrong_kind(node, person=person)
-        if node.get("renamed_from") is not None:
-            self.bad("`renamed_from` is not supported yet", node.get("renamed_from") or node, code="RV030")
         if text("when_missing") == WhenMissing.CLEAR:
             self.bad("`when_missing: clear` is not supported yet", node.get("when_missing") or node, code="RV030")
         if person:
@@ -454,6 +466,7 @@ class SyncReader:
         ignore = self._taxonomy.ignores(node.get("ignore"))
         duplicates = self._duplicates(node)
         told = {} if person else {**self._late(node, fields, latency), **self._money(node, fields), **self._refund(node)}
+        renamed = self._event_rename(node, event) if not person else None
         if len(self._problems) > before or identifier is None:
             return None
         tags = node.get("tags")
@@ -463,7 +476,7 @@ class SyncReader:
             fields=fields, event=event, person=column, person_sync=owner, anonymous=anonymous, occurred_at=occurred_at,
             zone=zone, when_missing=WhenMissing(text("when_missing", "ignore")),
             no_person=NoPerson(text("no_person", "skip")), unknown_person=UnknownPerson(text("unknown_person", "hold")),
-            initial=Initial(initial), **told,
+            initial=Initial(initial), renamed_from=renamed, **told,
             guards=guards, latency=latency, description=text("description"), owner=text("owner"), duplicates=duplicates,
             tags=tuple(str(tag.value) for tag in tags.value) if tags is not None else (),
             ignore=ignore, enabled=node.get("enabled") is None or bool(node.get("enabled").value),  # type: ignore[union-attr]  # just tested
@@ -473,7 +486,7 @@ class SyncReader:
     def _wrong_kind(self, node: Node, *, person: bool) -> None:
         """Keys that belong to the other type of sync."""
         others = ("event", "person", "key", "occurred_at", "properties", "no_person", "unknown_person", "late",
-                  "latency", "money", "refund_of") if person else (
+                  "latency", "money", "refund_of", "renamed_from") if person else (
                   "identify_by", "attributes", "when_missing", "duplicates")  # fmt: skip
         for name in others:
             found = node.get(name)
@@ -539,6 +552,33 @@ class SyncReader:
             self.bad(f"{node.value!r} is no IANA time zone{near(str(node.value), known)}", node, code="RV035",
                      hint="" if known else "this system has no time zone data: pip install tzdata")  # fmt: skip
 
+    def _event_rename(self, node: Node, event: str) -> Rename | None:
+        found = node.get("renamed_from")
+        renamed = self._rename(found, EVENT_RENAME_KEYS, event) if found is not None else None
+        if found is not None and renamed is not None:
+            self._event_name(found, renamed.name)
+        return renamed
+
+    def _rename(self, found: Node, table: Mapping[str, Mapping[str, Any]], now: str) -> Rename | None:
+        """`renamed_from`; its first key is the old name."""
+        first, day = table
+        right = self._keys(found, table, "`renamed_from`")
+        for key in table:
+            if key not in right and found.get(key) is None and isinstance(found.value, dict):
+                self.bad(f"`renamed_from` needs {key!r}", found, code="RV013",
+                         hint=f"renamed_from: {{{first}: the old name, {day}: 2027-03-01}}")  # fmt: skip
+        if len(right) < len(table):
+            return None
+        try:
+            until = date.fromisoformat(str(right[day].value))
+        except ValueError:
+            self.bad(f"{day!r} is a day like 2027-03-01, the last one on which both names are sent", right[day], code="RV093")
+            return None
+        old = str(right[first].value)
+        if old == now:
+            self.bad(f"{old!r} is the new name as well", right[first], code="RV090")
+        return Rename(name=old, until=until)
+
     def _event_name(self, node: Node, event: str) -> None:
         place = node.get("event") or node
         if not event:
@@ -582,7 +622,38 @@ class SyncReader:
             one = self._field(key, value, default, person=person)
             if one is not None:
                 made.append(one)
-        return tuple(made)
+        return self._renamed(listed, made, identifier, person=person)
+
+    def _renamed(
+        self, listed: Node, made: list[Field], identifier: IdentifierKind | None, *, person: bool
+    ) -> tuple[Field, ...]:
+        """The fields with the names that they had before, which nothing else may have."""
+        taken = {key.value.lower(): key.value for key, _ in listed.items()}
+        old: dict[str, Rename] = {}
+        for key, value in listed.items():
+            found = value.get("renamed_from")
+            if found is None:
+                continue
+            renamed = self._rename(found, FIELD_RENAME_KEYS, key.value)
+            if renamed is None:
+                continue
+            place = found.get("name") or found
+            self._field_name(place, identifier, person=person)
+            sender = taken.setdefault(renamed.name.lower(), key.value)
+            if sender != key.value:
+                self.bad(f"the old name {renamed.name!r} is sent by {sender!r} as well; one field sends a name", place,
+                         hint="remove one of the two", code="RV091")  # fmt: skip
+            old[key.value] = renamed
+        if len(listed.value) + len(old) > MAX_FIELDS >= len(listed.value):
+            self.bad(f"Customer.io takes at most {MAX_FIELDS} attributes, old names included", listed, code="RV037")
+        return tuple(replace(one, renamed_from=old.get(one.name)) for one in made)
+
+    def _no_rename(self, node: Node | None, what: str) -> None:
+        """`renamed_from` belongs to one attribute or property."""
+        found = node.get("renamed_from") if node is not None else None
+        if found is not None:
+            self.bad(f"`renamed_from` does not belong to {what}", found, code="RV092",
+                     hint="it belongs to an attribute or property of a sync, or to an event sync")  # fmt: skip
 
     def _field_name(self, key: Node, identifier: IdentifierKind | None, *, person: bool) -> None:
         name = key.value
@@ -655,6 +726,7 @@ class SyncReader:
         facts: dict[str, Node] = {}
         if not isinstance(node.value, str):
             facts = self._keys(node, FIELD_KEYS, "a definition")
+            self._no_rename(node, "a definition, whose uses have names of their own")
             if "use" in facts:
                 self.bad("a definition does not use another one", facts["use"], code="RV041")
             kind = facts.get("type")
@@ -788,6 +860,8 @@ class SyncReader:
             key = Node(f"{name}[]", node.where)
             found["item"] = self._field(key, node, default, person=False, depth=depth, item=True)
             return found
+        for key, value in node.items():
+            self._no_rename(value, f"{key.value!r}, a field inside of another one")
         made = [self._field(key, value, default, person=False, depth=depth) for key, value in node.items()]
         found["items"] = tuple(one for one in made if one is not None)
         return found

@@ -10,6 +10,7 @@ Every stream has its own four, so that streams never wait for each other's locks
     rates                one row a run that is sending: its part of the workspace's rate
     tomb__all            digests of people who were forgotten; made by the first `revetl forget`
     identity_log         groups of duplicates that a run found, by rule; made by the first run that counts them
+    contracts            every version of a sync's contract; made by the first run that keeps one
     runs, sync_log       one row a run, one row a sync and run
 """
 
@@ -28,6 +29,7 @@ from revetl.contracts import Sync
 SCHEMA_VERSION = 3
 TOMBS = "tomb__all"
 IDENTITY_LOG = "identity_log"
+CONTRACTS = "contracts"
 RATES = "rates"
 SHARED = ("runs", "sync_log", RATES)  # made by the first run
 AMOUNT = sa.Numeric(38, 9)  # of purchases and refunds, as sent
@@ -94,6 +96,8 @@ class StreamTables:
                 ("open_seal", sa.Text), ("verified_at", sa.BigInteger),
                 # since schema 3, of the workspace: which key it was last written with (a digest), and since when
                 ("key_print", sa.Text), ("key_since", sa.BigInteger),
+                # since schema 3
+                ("contract", sa.Text), ("copies", sa.Text),
             ),
         )
 
@@ -179,6 +183,16 @@ def identity_log_table(schema: str) -> sa.Table:
     )  # fmt: skip
 
 
+def contracts_table(schema: str) -> sa.Table:
+    """One row a version of a sync's contract: names, types and rules, never a value of a row."""
+    return sa.Table(
+        CONTRACTS, sa.MetaData(),
+        *_columns(("uid", sa.Text), ("version", sa.BigInteger), ("digest", sa.Text), ("contract", sa.Text),
+                  ("first_run_id", sa.Text), ("first_seen_at", sa.BigInteger)),
+        schema=quoted(schema),
+    )  # fmt: skip
+
+
 def runs_table(schema: str) -> sa.Table:
     """One row a run."""
     return sa.Table(
@@ -198,6 +212,8 @@ def sync_log_table(schema: str) -> sa.Table:
         "sync_log", sa.MetaData(),
         *_columns(("run_id", sa.Text), ("uid", sa.Text), ("name", sa.Text), ("fence", sa.BigInteger),
                   ("status", sa.Text), ("contract", sa.Text), ("finished_at", sa.BigInteger),
-                  *((name, sa.BigInteger) for name in names)),
+                  *((name, sa.BigInteger) for name in names),
+                  # since schema 3
+                  ("contract_version", sa.BigInteger), ("copied", sa.BigInteger), ("warnings", sa.Text)),
         schema=quoted(schema),
     )  # fmt: skip

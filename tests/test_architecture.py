@@ -18,14 +18,14 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     for names in (
         "errors destination ids nearest formats outline rules",
         "contracts yamlfile render ci",
-        "taxonomy",
+        "taxonomy versions renames",
         "taxonomyfile",
         "tables syncfile profiles values customerio sample identity",
         "dialects project delivery connect encode shopify_sample",
         "diffsql warehouse compiler lint",
         "seal checklist",
         "plan state selection grants reasons purchases",
-        "rates duplicates latency",
+        "rates duplicates latency history",
         "engine upkeep repair",
         "forget reconcile unsent",
         "report",
@@ -39,7 +39,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 SANDBOX = "sandbox"
 SQLALCHEMY = {
     *("tables", "identity", "dialects", "diffsql", "warehouse", "seal", "state", "rates", "upkeep", "engine", "repair", "forget"),
-    *("duplicates", "purchases", "reconcile", "unsent", "latency"),
+    *("duplicates", "purchases", "reconcile", "unsent", "latency", "history"),
 }
 HTTP = {"customerio"}
 # what `revetl --help` must not wait for

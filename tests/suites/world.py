@@ -109,6 +109,8 @@ class World:
     Attributes:
         connect: opens the warehouse (`read_only`, `probe`).
         box: the workspace.
+        ahead_s: how far the warehouse's clock has gone on.
+        journeys: what the taxonomy says of them.
     """
 
     connect: Callable[..., Warehouse]
@@ -116,6 +118,8 @@ class World:
     syncs: list[Sync] = field(default_factory=lambda: [people_sync(), orders_sync()])
     observer: Quiet = field(default_factory=Quiet)
     statements: int = 0
+    ahead_s: int = 0
+    journeys: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def sql(self, *statements: str) -> None:
         """Change the warehouse as its users would."""
@@ -170,8 +174,16 @@ class World:
     def engine(self, warehouse: Warehouse, clock: Clock | None = None) -> Engine:
         """An engine over it."""
         return Engine(
-            warehouse, schema=SCHEMA, syncs=self.compiled(), clock=clock or RealClock(), observer=self.observer
-        )
+            self.later(warehouse), schema=SCHEMA, syncs=self.compiled(), clock=clock or RealClock(), observer=self.observer,
+            journeys=self.journeys,
+        )  # fmt: skip
+
+    def later(self, warehouse: Warehouse) -> Warehouse:
+        """The warehouse with its clock moved on."""
+        if self.ahead_s:
+            now, ahead = warehouse.dialect.now_ms, self.ahead_s * 1000
+            warehouse.dialect = replace(warehouse.dialect, now_ms=lambda: now() + ahead)
+        return warehouse
 
     def run(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from datetime import date
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from revetl.contracts import (
     NoPerson,
     OnNull,
     OnViolation,
+    Rename,
     SyncType,
     WhenMissing,
 )
@@ -32,7 +34,9 @@ from revetl.errors import ConfigError, Where
 from revetl.project import load, schema
 from revetl.syncfile import (
     DUPLICATE_KEYS,
+    EVENT_RENAME_KEYS,
     FIELD_KEYS,
+    FIELD_RENAME_KEYS,
     FILE_KEYS,
     GUARD_KEYS,
     IDENTIFY_KEYS,
@@ -228,7 +232,7 @@ def test_too_many_attributes(tmp_path: Path) -> None:
         ({"latency": "{warn: 2 hours, error: 1 hour}"}, "RV042"), ({"latency": "{warn: 15}"}, "RV011"),
         ({"latency": "{warn: soon}"}, "RV011"), ({"occurred_at": "{zone: UTC}"}, "RV013"), ({"occurred_at": "''"}, "RV011"),
         ({"occurred_at": "[x]"}, "RV011"), ({"occurred_at": "{column: x, zone: [UTC]}"}, "RV011"),
-        ({"renamed_from": "{event: a}"}, "RV030"), ({"guards": "{max_deletes: 101%}"}, "RV011"),
+        ({"renamed_from": "{event: a}"}, "RV013"), ({"guards": "{max_deletes: 101%}"}, "RV011"),
         ({"guards": "{max_deletes: -1}"}, "RV011"), ({"guards": "{max_first_run: 1%}"}, "RV011"),
         ({"name": "a/b"}, "RV046"), ({"name": "../x"}, "RV046"), ({"name": "-x"}, "RV046"), ({"uid": "abc"}, "RV019"),
         ({"uid": "ABCDEF1"}, "RV019"), ({"uid": "12345678"}, "RV011"), ({"model": "orders"}, "RV032"),
@@ -239,6 +243,49 @@ def test_too_many_attributes(tmp_path: Path) -> None:
 def test_events_that_are_refused(tmp_path: Path, extra: dict[str, str], code: str) -> None:
     found = problems(shop, tmp_path, {"syncs/orders.yml": event_yaml(**extra)})
     assert [p.code for p in found] == [code], said(found)
+
+
+def test_what_was_called_otherwise_keeps_its_old_name_and_its_last_day(tmp_path: Path) -> None:
+    found = person(tmp_path, "{lifetime_value: {type: number, renamed_from: {name: ltv, dual_send_until: 2027-03-01}}}")
+    assert found.fields[0].renamed_from == Rename(name="ltv", until=date(2027, 3, 1))
+    text = event_yaml(renamed_from="{event: order_completed, dual_send_until: 2027-03-01}")
+    event = shop(tmp_path / "b", {"syncs/orders.yml": text}).syncs["orders"]
+    assert event.renamed_from == Rename(name="order_completed", until=date(2027, 3, 1))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "codes"),
+    [
+        ("{a: {type: string, renamed_from: {name: a, dual_send_until: 2027-03-01}}}", ["RV090"]),
+        ("{a: {type: string, renamed_from: {name: A, dual_send_until: 2027-03-01}}}", []),  # only its case was wrong
+        ("{b: string, a: {type: string, renamed_from: {name: b, dual_send_until: 2027-03-01}}}", ["RV091"]),
+        ("{B: string, a: {type: string, renamed_from: {name: b, dual_send_until: 2027-03-01}}}", ["RV091"]),
+        ("{a: {type: string, renamed_from: {name: c, dual_send_until: 2027-03-01}}, "
+         "b: {type: string, renamed_from: {name: c, dual_send_until: 2027-03-01}}}", ["RV091"]),
+        ("{a: {type: string, renamed_from: {name: cio_x, dual_send_until: 2027-03-01}}}", ["RV039"]),
+        ("{a: {type: string, renamed_from: {name: c, dual_send_until: 2027-02-30}}}", ["RV093"]),
+        ("{a: {type: string, renamed_from: {name: c}}}", ["RV013"]),
+        ("{a: {type: string, renamed_from: c}}", ["RV011"]),
+        ("{a: {type: object, items: {b: {type: string, renamed_from: {name: c, dual_send_until: 2027-03-01}}}}}", ["RV092"]),
+    ],
+)  # fmt: skip
+def test_renames_of_attributes_that_are_refused(tmp_path: Path, attributes: str, codes: list[str]) -> None:
+    found = problems(person, tmp_path, attributes)
+    assert [p.code for p in found] == codes, said(found)
+
+
+def test_a_definition_has_no_old_name(tmp_path: Path) -> None:
+    text = person_yaml("{a: $money}") + (
+        "definitions:\n  money: {type: number, renamed_from: {name: m, dual_send_until: 2027-03-01}}\n"
+    )
+    assert [p.code for p in problems(shop, tmp_path, {"syncs/people.yml": text})] == ["RV092"]
+
+
+def test_an_old_name_of_an_event_belongs_to_one_sync(tmp_path: Path) -> None:
+    one = event_yaml(renamed_from="{event: order_done, dual_send_until: 2027-03-01}")
+    two = event_yaml(name="others", uid="others01", event="order_done").partition("syncs:\n")[2]
+    found = problems(shop, tmp_path, {"syncs/orders.yml": one + two})
+    assert [p.code for p in found] == ["RV018"], said(found)
 
 
 def test_what_customer_io_cannot_do_yet_is_said(tmp_path: Path) -> None:
@@ -316,7 +363,7 @@ syncs:
     attributes:
       email: {type: string, column: mail, format: email, normalize: email, max_length: 9, pattern: x, enum: [x], description: d}
       spent: {use: money, ignore: {RV303: why}}
-      plan: string
+      plan: {type: string, renamed_from: {name: tier, dual_send_until: '2027-03-01'}}
       more: {use: money, maximum: 3, required: true}
       tags: {type: array, items: string, min_items: 1, max_items: 3}
       names: {type: array, items: {type: string, min_length: 2}}
@@ -343,6 +390,7 @@ syncs:
     no_person: skip
     late: hold
     latency: {warn: 1 hour, error: 2 hours}
+    renamed_from: {event: order_completed, dual_send_until: '2027-03-01'}
 """
 VALIDATOR = Draft7Validator(schema())
 PLACES: tuple[tuple[tuple[str | int, ...], dict[str, Any]], ...] = (
@@ -356,6 +404,7 @@ PLACES: tuple[tuple[tuple[str | int, ...], dict[str, Any]], ...] = (
     (("syncs", 0, "attributes", "address", "properties", "city"), FIELD_KEYS),
     (("syncs", 0, "attributes", "address", "properties", "city", "on_violation"), POLICY_KEYS),
     (("syncs", 0, "duplicates", 0), DUPLICATE_KEYS),
+    (("syncs", 0, "attributes", "plan", "renamed_from"), FIELD_RENAME_KEYS), (("syncs", 1, "renamed_from"), EVENT_RENAME_KEYS),
 )  # fmt: skip
 KEYS = sorted({key for _, table in PLACES for key in table} | {"bogus"})
 VALUES: tuple[Any, ...] = (
