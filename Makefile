@@ -41,9 +41,10 @@ types: setup ## mypy --strict
 docs-check: setup ## links, commands and YAML of the documentation; import directions; examples
 	$(PY) -m pytest -q tests/test_docs.py tests/test_examples.py tests/test_architecture.py
 
-bench: setup ## rows per CPU second, requests, statements, memory; then the price of safety (7 minutes)
+bench: setup ## rows per CPU second, requests, statements, memory; then the price of safety and of contracts (8 minutes)
 	$(PY) -m benchmarks.people $(ARGS)
 	$(PY) -m benchmarks.safety
+	$(PY) -m benchmarks.contract
 
 reliability: setup ## all tests, the long ones too, and from their figures docs/reliability.md
 	scripts/platforms.sh

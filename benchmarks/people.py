@@ -88,8 +88,8 @@ class Silent:
         """Nothing."""
 
 
-def run(place: str, port: int) -> dict[str, float]:
-    """One `revetl run` over everything, as the engine does it."""
+def run(place: str, port: int, made: Any = None) -> dict[str, float]:
+    """One `revetl run` over everything, as the engine does it; `made`: another contract of the same people."""
     import sqlalchemy as sa
 
     from revetl.customerio import TrackSender
@@ -114,7 +114,7 @@ def run(place: str, port: int) -> dict[str, float]:
     warehouse = connect(place)
     warehouse.fetch(sa.text("SELECT 1"))  # the connection is open, as it is for the bare join
     began, wall = cpu(), time.perf_counter()
-    compiled = CompiledSync(sync=sync(), sql="SELECT * FROM people")
+    compiled = CompiledSync(sync=made or sync(), sql="SELECT * FROM people")
     engine = Engine(warehouse, schema="revetl_bench", syncs=[compiled], clock=RealClock(), observer=Silent())
     settings = DeliverySettings(
         requests_per_second=1e6, operations_per_second=1e9, max_batch_operations=1500, concurrency=4

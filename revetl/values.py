@@ -11,7 +11,7 @@ import json
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -259,12 +259,14 @@ class Codec:
             return None
         return Page(texts, nulls)
 
-    def _all_fit(self, texts: Sequence[str]) -> bool:
+    def _all_fit(self, texts: Collection[str]) -> bool:
         """Whether texts have no control characters beyond ASCII and fit the contract's rules."""
         joined = "".join(texts)
         if not joined.isascii() and _WIDE_CONTROL.search(joined):
             return False
         field = self.field
+        if self._rules or self._enum:
+            texts = set(texts)  # columns that have rules repeat their values
         if (field.required and "" in texts) or (self._enum and not self._enum.issuperset(texts)):
             return False
         if field.min_length and min(map(len, texts), default=field.min_length) < field.min_length:
