@@ -379,9 +379,10 @@ def type_problem(field: Field, column: Column) -> str:
     if column.kind not in _ACCEPTED[field.type]:
         # PostgreSQL's driver knows a type that an extension or a user made (an enum) by its number only
         native = "of a type of its own" if column.native.isdigit() else column.native
-        known = column.kind is not Kind.OTHER
-        also = "" if known else "; cast it in the model, to text or to what it should be"
-        return f"column {column.name!r} is {native}, which is no {field.type}{also}"
+        fitting = " or ".join(kind for kind, kinds in _ACCEPTED.items() if column.kind in kinds)
+        also = f"declare it {fitting}, or cast it in the model" if fitting else (
+            "cast it in the model, to text or to what it should be")  # fmt: skip
+        return f"column {column.name!r} is {native}, which is no {field.type}; {also}"
     digits = _DECIMAL.match(column.native)
     if column.kind is Kind.DECIMAL and digits and int(digits[1]) > MAX_DECIMAL_DIGITS:
         return f"column {column.name!r} is {column.native}; cast it to at most {MAX_DECIMAL_DIGITS} digits in the model"

@@ -136,7 +136,8 @@ def bind(sync: Sync, found: Sequence[Column]) -> Shape:
     ]
     for field, source in zip(sync.fields, columns, strict=True):
         if source is not None and (problem := type_problem(field, source)):
-            problems.append(f"{field.name!r} is declared {field.type}, but {problem}")
+            place = f" ({field.where})" if field.where.file else ""
+            problems.append(f"{field.name!r}{place} is declared {field.type}, but {problem}")
     amount = next((c for f, c in zip(sync.fields, columns, strict=True) if f.name == sync.amount and sync.amount), None)
     if amount is not None and amount.kind is Kind.FLOAT:
         problems.append(f"the amount {sync.amount!r} is {amount.native}, and money in a float is not exact; cast it to a "

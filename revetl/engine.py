@@ -14,6 +14,7 @@ import gc
 import hashlib
 import json
 import random
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -1520,7 +1521,17 @@ class _Located(AbstractContextManager[None]):
     def __init__(self, compiled: CompiledSync) -> None:
         self.compiled = compiled
 
+    def _place(self, message: str) -> Where | None:
+        """Where the model names a column that a message names, else its last line."""
+        named = re.findall(r"column '([^']+)'", message)
+        lines = list(enumerate(self.compiled.sql.split("\n"), 1))[::-1]  # a model stands below those it reads
+        naming = [number for number, line in lines if any(name in line for name in named)]
+        found = (self.compiled.locate(number) for number in (*naming, *(number for number, _ in lines)))
+        return next((where for where in found if where is not None), None)
+
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ContractBroken) and error.code == "RV200" and (model := self._place(error.message)):
+            error.message += f"; the model: {model}"
         if isinstance(error, WarehouseError) and "(57014)" in error.message:
             error.where = self.compiled.locate(1)  # no line is at fault, but the model is what took so long
         if isinstance(error, WarehouseError) and (line := error.line_in(self.compiled.sql)):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from revetl.contracts import Field, FieldType, IdentifierKind, OnNull, OnViolation, Sync, SyncType
 from revetl.destination import Operation, Refusal
+from revetl.dialects import Column, Kind, canonical_type, type_problem
 from revetl.encode import EventEncoder, PersonEncoder
 from revetl.outline import MOST, outline
 
@@ -277,6 +278,22 @@ def test_a_row_that_is_not_sent_warns_of_nothing() -> None:
     assert one_row("y", fields[0]) == ([], [("a", "pattern")])
     [refused], warned = one_row("y", *fields)
     assert (refused.rule, warned) == ("enum", [])
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("declared", list(FieldType))
+def test_each_type_takes_a_column_or_says_what_would(declared: FieldType, kind: Kind) -> None:
+    one = Field(name="f", column="c", type=declared, zone="UTC" if declared is TIMESTAMP else "")
+    column = Column(name="c", kind=kind, native="NATIVE", scale=0)
+    problem = type_problem(one, column)
+    if not problem:
+        assert canonical_type(one, column).family in {"text", "integer", "decimal", "double", "boolean"}
+        return
+    assert problem.startswith(f"column 'c' is NATIVE, which is no {declared}; ")
+    advice = re.search(r"declare it ([a-z ]+), or cast it in the model$", problem)
+    assert advice or problem.endswith("; cast it in the model, to text or to what it should be")
+    for other in advice[1].split(" or ") if advice else []:
+        assert not type_problem(Field(name="f", column="c", type=FieldType(other), zone="UTC"), column)
 
 
 # --- outlines ----------------------------------------------------------------------------------------------------------
