@@ -26,6 +26,7 @@ from revetl.taxonomy import (
     fold,
     property_meanings,
     role_of,
+    role_of_event,
     term_of,
     words,
 )
@@ -93,7 +94,7 @@ def lint(project: Project) -> tuple[Finding, ...]:
         _settled(finding, project.taxonomy)
         for finding in chain(
             _events(project, syncs), _names(project, syncs), _types(syncs), _attributes(syncs), _needs(project, syncs),
-            _sources(project, syncs), _declared(project, syncs), _owners(project, syncs), _times(syncs), _styles(project, syncs),
+            _sources(project, syncs), _declared(project), _owners(project, syncs), _times(syncs), _styles(project, syncs),
         )
     ]  # fmt: skip
     found += _unused(project, syncs, found)
@@ -199,7 +200,10 @@ def _sources(project: Project, syncs: Sequence[Sync]) -> Iterator[Finding]:
     """RV313: purchases and refunds have one source each."""
     for role in (Role.PURCHASE, Role.REFUND):
         mine = [sync for sync in _of_events(syncs) if role_of(project, sync) is role]
-        elsewhere = [term for term in project.taxonomy.events.values() if term.sent_by and term.role is role]
+        elsewhere = [
+            term for term in project.taxonomy.events.values()
+            if term.sent_by and role_of_event(project.taxonomy, term.name) is role
+        ]  # fmt: skip
         for term in elsewhere:
             for sync in mine:
                 yield _about(sync, "RV313", f"{term.sent_by!r} sends {term.name!r}, and sync {sync.name!r} sends {sync.event!r}: "
@@ -210,9 +214,9 @@ def _sources(project: Project, syncs: Sequence[Sync]) -> Iterator[Finding]:
                          "keep one of them, or give the other one `role: other` in the taxonomy", mine[0].ignore)  # fmt: skip
 
 
-def _declared(project: Project, syncs: Sequence[Sync]) -> Iterator[Finding]:
-    """RV315: what is declared is sent by somebody."""
-    taxonomy = project.taxonomy
+def _declared(project: Project) -> Iterator[Finding]:
+    """RV315: what is declared is sent by somebody. A sync that is off counts: that it is off can be seen."""
+    taxonomy, syncs = project.taxonomy, tuple(project.syncs.values())
     properties, attributes = _uses(_of_events(syncs)), _uses(_of_people(syncs))
     identifiers = [sync.identifier.value for sync in syncs]
     for what, terms, meanings, sent in (
@@ -367,7 +371,8 @@ def _needs(project: Project, syncs: Sequence[Sync]) -> Iterator[Finding]:
         if role is None or role not in NEEDS:
             continue
         code, groups, with_items = NEEDS[role]
-        found = [(group[0], has(project.taxonomy, sync.fields, *group)) for group in groups]
+        named = {"value": sync.named(sync.amount), "currency": sync.named(sync.currency)}
+        found = [(group[0], named.get(group[0]) or has(project.taxonomy, sync.fields, *group)) for group in groups]
         if with_items:
             items = has(project.taxonomy, sync.fields, "items")
             found.append(("items", items))
