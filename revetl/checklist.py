@@ -7,11 +7,11 @@ can be accepted as it is for the whole project: `taxonomy: {ignore: {RV337: reas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from revetl.contracts import Ignore, Role, Sync, SyncType
+from revetl.contracts import Ignore, Latency, Role, Sync, SyncType
 from revetl.errors import Where
 from revetl.lint import Finding, open_findings
 from revetl.project import Project
@@ -68,6 +68,7 @@ class _Facts:
     findings: tuple[Finding, ...]
     people: tuple[Sync, ...]
     events: tuple[Sync, ...]
+    arrived: Mapping[str, int] | None
 
     def of(self, *codes: str, syncs: Iterable[Sync] | None = None) -> list[Finding]:
         """The open findings of some rules, about some syncs."""
@@ -88,17 +89,21 @@ class _Facts:
         return [where for role in roles for where in (*(sync.where for sync in self.sent(role)), *self.elsewhere(role))]
 
 
-def checklist(project: Project, findings: Sequence[Finding]) -> tuple[Answer, ...]:
+def checklist(
+    project: Project, findings: Sequence[Finding], arrived: Mapping[str, int] | None = None
+) -> tuple[Answer, ...]:
     """Every line, answered.
 
     Args:
         project: from `load`.
         findings: of `lint` over it.
+        arrived: the age in seconds of 95 % of a sync's events, by its name, in the last run that measured any; None
+            if that could not be read.
     """
     syncs = [sync for sync in project.syncs.values() if sync.enabled]
     facts = _Facts(
         project=project, findings=open_findings(findings), people=tuple(s for s in syncs if s.type is SyncType.PERSON),
-        events=tuple(s for s in syncs if s.event),
+        events=tuple(s for s in syncs if s.event), arrived=arrived,
     )  # fmt: skip
     lines: tuple[Callable[[_Facts], Answer], ...] = (
         _identifier, _anonymous, _merge, _events, _properties, _sources, _types, _segments, _latency, _monitoring,
@@ -206,11 +211,22 @@ def _segments(facts: _Facts) -> Answer:
 def _latency(facts: _Facts) -> Answer:
     if not facts.events:
         return _not("RV338", "no sync sends events", "see RV333", gate=False)
-    lacking = [sync for sync in facts.events if not (sync.latency.warn_s or sync.latency.error_s)]
+    lacking = [sync for sync in facts.events if sync.latency == Latency()]
     if lacking:
         return _not("RV338", f"{_listed(lacking)} {'has' if len(lacking) == 1 else 'have'} no declared latency",
                     "latency: {warn: 15 minutes, error: 1 hour}", *(sync.where for sync in lacking))  # fmt: skip
-    return _unknown("RV338", "declared for each event; revetl does not measure it yet", "", facts.events[0].where)
+    places = [sync.where for sync in facts.events]
+    if facts.arrived is None:
+        return _unknown("RV338", "declared for each event; what runs measured could not be read", "revetl debug", *places)
+    late = [sync for sync in facts.events if facts.arrived.get(sync.name, 0) > (sync.latency.error_s or sync.latency.warn_s)]
+    if late:
+        return _not("RV338", f"{_listed(late)} arrived later than declared in the last run that sent any", "revetl status",
+                    *(sync.where for sync in late))  # fmt: skip
+    unmeasured = [sync for sync in facts.events if sync.name not in facts.arrived]
+    if unmeasured:
+        return _unknown("RV338", f"declared for each event; no run has measured {_listed(unmeasured)} yet", "revetl run",
+                        *(sync.where for sync in unmeasured))  # fmt: skip
+    return _met("RV338", "declared for each event, and 95 % of the last run's events arrived within it", *places)
 
 
 def _monitoring(facts: _Facts) -> Answer:

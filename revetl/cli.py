@@ -444,7 +444,7 @@ def check(context: click.Context, output: str, fail_on: str, only_list: bool) ->
         from revetl import api, findings, report
 
         project = one.load()
-        answers, found = api.check(project), api.lint(project)
+        answers, found = api.check(project, environ=one.environ), api.lint(project)
         passed = not (any(answer.fails for answer in answers) or findings.worse(found, fail_on))
         if output == "json":
             emit(report.json_line(findings.check_json(answers, found, api.heading(project), passed=passed)))

@@ -116,6 +116,43 @@ def test_each_line_is_lost_by_what_it_is_about(
     assert any(str(where).startswith(place) for where in answer.places)
 
 
+@pytest.mark.parametrize(
+    ("arrived", "verdict", "reason"),
+    [
+        (None, Verdict.UNKNOWN, "could not be read"),
+        ({}, Verdict.UNKNOWN, "no run has measured 'carts', 'checkouts', 'orders' and 'refunds' yet"),
+        (dict.fromkeys(EVENTS, 900), Verdict.MET, "arrived within it"),
+        (dict.fromkeys(EVENTS, 900) | {"orders": 901}, Verdict.NOT_MET, "'orders' arrived later than declared"),
+        ({"orders": 901}, Verdict.NOT_MET, "'orders' arrived later than declared"),
+    ],
+)
+def test_latency_is_met_by_what_was_measured(
+    arrived: dict[str, int] | None, verdict: Verdict, reason: str, tmp_path: Path
+) -> None:
+    project = ready(tmp_path)
+    answer = next(one for one in checklist(project, lint(project), arrived) if one.code == "RV338")
+    assert answer.verdict is verdict
+    assert reason in answer.reason
+
+
+def test_what_a_run_measured_answers_the_latency(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders = "select i as order_id, 1 as customer_id, now() as ordered_at from range({{ var('n') }}) as r(i)\n"
+    shop(tmp_path, {
+        "models/orders.sql": orders, "syncs/orders.yml": SHOP["syncs/orders.yml"] + "    latency: {warn: 1 hour}\n",
+    })  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    said = []
+    for n in (1, 2):  # the first order is recorded as known, the second is sent
+        assert main(["run", "--vars", f"{{n: {n}}}"]) == 0
+        capsys.readouterr()
+        main(["check", "--list", "--output", "json", "--vars", f"{{n: {n}}}"])
+        lines = json.loads(capsys.readouterr().out)["checklist"]
+        said += [line["verdict"] for line in lines if line["code"] == "RV338"]
+    assert said == ["cannot_tell", "met"]
+
+
 def test_a_line_can_be_accepted_with_a_reason(tmp_path: Path) -> None:
     project = ready(tmp_path, {"taxonomy:\n": "taxonomy:\n  ignore: {RV333: we have no carts}\n"}, without="carts")
     answer = answers(project)["RV333"]

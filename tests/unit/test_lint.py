@@ -284,6 +284,7 @@ def test_attributes(tmp_path: Path, attributes: str, said: str) -> None:
         ("sku: $i", "sku: $i, total: $v", ""),
         ("sku: $i", "sku: $i, currency: $v",
          "RV304 the property 'currency' of sync 'orders' is a number, and a string in sync 'orders'"),
+        ("sku: $i", "sku: $i, tax: {type: integer, required: true}", ""),
         ("tax: $v", "tax: $v, totalTax: $v", "RV303 the property 'totalTax' of sync 'orders' means the same as 'tax'"),
         ("tax: $v", "tax: $v, orderId: $i", "RV302 the property 'orderId' of sync 'orders' is another spelling of 'order_id'"),
     ],
