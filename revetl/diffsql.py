@@ -31,8 +31,10 @@ from revetl.contracts import (
     CAMPAIGN_HORIZON_S,
     Field,
     FieldType,
+    IdentifierKind,
     Late,
     NoPerson,
+    OnChange,
     OnNull,
     Sync,
     UnknownPerson,
@@ -52,7 +54,7 @@ from revetl.dialects import (
     unix_seconds,
 )
 from revetl.errors import ContractBroken
-from revetl.identity import email_sql
+from revetl.identity import EARLY, LATER, Contest, clearable, email_sql, settle
 from revetl.tables import AMOUNT, MONEY, StreamTables, field_column, quoted
 
 MASK_BITS = 62
@@ -61,7 +63,7 @@ FUTURE_SLACK_S = 300  # fact sheet section 10, question 11
 UNKNOWN_HORIZON_MS = 20 * 3600 * 1000  # reliability: an id is trusted to be remembered this long
 REFUSED_RETRY_MS = 24 * 3600 * 1000
 
-SEND_FIRST = ("create", "update", "redrive", "event", "shadow")
+SEND_FIRST = ("release", "clear", "create", "update", "redrive", "event", "shadow")
 SEND_LAST = ("delete", "suppress")
 COPY = "copy_"  # before the `_op` of copies, in a summary
 
@@ -79,6 +81,12 @@ class Shape:
     occurred_at: Column | None = None
     order: Column | None = None
     duplicates: tuple[tuple[Column, ...], ...] = ()
+    rank: Column | None = None
+
+    @property
+    def contested(self) -> bool:
+        """Whether rows have more than their key that belongs to one person only."""
+        return self.sync.second is not None or (self.sync.is_person and self.sync.named("anonymous_id") is not None)
 
     @property
     def words(self) -> int:
@@ -128,6 +136,7 @@ def bind(sync: Sync, found: Sequence[Column]) -> Shape:
         as_field = Field(name="occurred_at", column=sync.occurred_at, type=FieldType.TIMESTAMP, zone=sync.zone)
         if problem := type_problem(as_field, occurred_at):
             problems.append(problem)
+    rank = pick(sync.identity.newest_by, "`newest_by`") if sync.is_person else None
     columns = [pick(field.column, f"{field.name!r}") for field in sync.fields]
     alike = [
         tuple(one for name in rule.columns if (one := pick(name, f"the rule for duplicates {rule.name!r}")) is not None)
@@ -161,6 +170,7 @@ def bind(sync: Sync, found: Sequence[Column]) -> Shape:
         anonymous=anonymous,
         occurred_at=occurred_at,
         order=order,
+        rank=rank,
         duplicates=tuple(alike),
     )
 
@@ -174,6 +184,7 @@ class Known:
         contracts: for each contract number found in the state, the digests of its fields.
         contract: the number of today's contract.
         has_state: whether the state's tables exist at all.
+        empty: whether nobody is in them.
         tombs: digests of forgotten people, if anybody ever was.
         money: whether the ledger keeps amounts yet.
         copies: for each old name under which events were ever sent a second time, the first fence that did; 0 where
@@ -184,6 +195,7 @@ class Known:
     contracts: Mapping[int, Mapping[str, str]]
     contract: int
     has_state: bool
+    empty: bool = False
     tombs: sa.Table | None = None
     money: bool = False
     copies: Mapping[str, int] = attribute(default_factory=dict)
@@ -227,6 +239,7 @@ class Options:
         backfill: send events that can no longer trigger campaigns.
         baseline: this first run only records what the model says.
         fingerprint: hash the rows to send in the summary, so that two plans can be compared.
+        spellings: some keys are one address in different spellings: those rows are left out.
         now_s: the warehouse's clock when the run began, Unix seconds.
     """
 
@@ -235,6 +248,7 @@ class Options:
     backfill: bool = False
     baseline: bool = False
     fingerprint: bool = False
+    spellings: bool = False
     now_s: int
 
 
@@ -302,13 +316,24 @@ def _owned(joined: Any, row: Mapping[str, Any], owners: Sequence[Owner]) -> tupl
     return joined, sa.and_(*known), sa.and_(*sure)
 
 
-def _model(dialect: Dialect, shape: Shape, sql: str, extra: Sequence[Any] = ()) -> sa.Subquery:
+def _model(
+    dialect: Dialect, shape: Shape, sql: str, extra: Sequence[Any] = (), *, spellings: bool = False
+) -> sa.Subquery:
     fields = [
         canonical_value(dialect, field, column, canonical).label(quoted(field_column(field.name)))
         for field, column, canonical in zip(shape.sync.fields, shape.columns, shape.canonical, strict=True)
     ]
     head = [sa.literal(1).label("_m"), _key_of(dialect, shape).label("_key"), *extra]
-    return sa.select(*head, *fields).select_from(subquery_text(sql, "m")).subquery("m")
+    if not spellings:
+        return sa.select(*head, *fields).select_from(subquery_text(sql, "m")).subquery("m")
+    raw = sa.cast(source_column(shape.key.name), sa.Text).label("_raw")
+    k = sa.select(*head, raw, *fields).select_from(subquery_text(sql, "m")).subquery("k")
+    of = k.c._key
+    clash: Any = sa.func.min(k.c._raw).over(partition_by=of) != sa.func.max(k.c._raw).over(partition_by=of)
+    if shape.rank is not None:
+        best = sa.func.row_number().over(partition_by=of, order_by=[k.c._rank.desc().nulls_last(), k.c._raw]) == 1
+        clash = sa.and_(clash, sa.not_(best))
+    return sa.select(*(column for column in k.c if column.name != "_raw"), clash.label("_clash")).subquery("m")
 
 
 def model_keys(dialect: Dialect, shape: Shape, sql: str) -> sa.Select[Any]:
@@ -391,9 +416,14 @@ def _numbered(
         order: columns that order the rows of a phase; None where there is one phase and any order will do.
         copied: rows with another `_variant` are other rows.
     """
+    return _ordered(_grouped(rows, payload, dialect, copied=copied).subquery("g"), payload, order, copied=copied)
+
+
+def _grouped(rows: sa.Subquery, payload: Sequence[str], dialect: Dialect, *, copied: bool = False) -> sa.Select[Any]:
+    """One row for each key that matters, and one for each kind of row that needs no sending."""
     more = (rows.c._variant,) if copied else ()
-    sends = sa.case((rows.c._op.in_([*SEND_FIRST, *SEND_LAST, "held"]), rows.c._key))
-    grouped = (
+    sends = sa.case((rows.c._op.in_([*SEND_FIRST, *SEND_LAST, "held", "collision"]), rows.c._key))
+    return (
         sa.select(
             rows.c._op.label("_op"),
             sends.label("_key"),
@@ -401,8 +431,17 @@ def _numbered(
             *(dialect.any_value(rows.c[name]).label(quoted(name)) for name in payload),
         )
         .group_by(rows.c._op, sends, *more)
-        .subquery("g")
     )
+
+
+def _ordered(
+    grouped: Any, payload: Sequence[str], order: Sequence[str] | None, *, copied: bool = False  # noqa: ANN401 a FROM
+) -> sa.Select[Any]:
+    """The rows numbered in the order of sending; those that are not sent have no number.
+
+    Args:
+        order: columns that order the rows of a phase; None where there is one phase and any order will do.
+    """
     if order is None:
         # one phase and no order among its rows: a running count needs no sort
         one = sa.case((grouped.c._op.in_(SEND_FIRST), 1), else_=0)
@@ -414,7 +453,7 @@ def _numbered(
         last = (grouped.c._variant,) if copied else ()
         seq = sa.func.row_number().over(order_by=[phase, *(grouped.c[name] for name in order), grouped.c._key, *last])
     return sa.select(
-        sa.cast(sa.case((grouped.c._key.is_not(None), seq)), sa.BigInteger).label("_seq"),
+        sa.cast(sa.case((grouped.c._op.in_([*SEND_FIRST, *SEND_LAST, "held"]), seq)), sa.BigInteger).label("_seq"),
         grouped.c._op,
         grouped.c._key,
         sa.cast(grouped.c._n, sa.BigInteger).label("_n"),
@@ -443,12 +482,17 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
 ) -> sa.Select[Any]:  # fmt: skip
     """The changes of a sync whose state keeps values.
 
-    `_op` is create, update, redrive, delete or suppress for rows to send, and same, gone, stray, skipped, waiting,
-    refused, refused_update, forgotten or bad_key for summary rows. An attribute with `on_null: skip` counts as changed only
-    if its new value is not null; the row carries the old value otherwise, so that the fold keeps it.
+    `_op` is create, update, redrive, clear, delete or suppress for rows to send, release for an address that is taken
+    from somebody first, and same, gone, stray, skipped, waiting, refused, refused_update, forgotten or bad_key for summary
+    rows. Rows that would collide with others have a word of `identity.QUARANTINED`.
+
+    An attribute with `on_null: skip` counts as changed only if its new value is not null; the row carries the old value
+    otherwise, so that the fold keeps it.
     """
     sync = shape.sync
-    m = _model(dialect, shape, sql, [_person_of(dialect, shape).label("_person")] if tables.owned_by else [])
+    extra = [_person_of(dialect, shape).label("_person")] if tables.owned_by else []
+    extra += [source_column(shape.rank.name).label("_rank")] if shape.rank is not None else []
+    m = _model(dialect, shape, sql, extra, spellings=options.spellings)
     names = [field_column(field.name) for field in sync.fields]
     erasing = sync.when_missing is not WhenMissing.IGNORE
     if known.has_state:
@@ -469,6 +513,8 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
     values: list[Any] = []
     changed: list[Any] = []
     stale: list[Any] = []
+    olds: dict[str, Any] = {}
+    clears = sync.when_missing is WhenMissing.CLEAR and known.has_state
     for field, name, canonical in zip(sync.fields, names, shape.canonical, strict=True):
         new = m.c[name]
         usable = known.has_state and field.name in known.usable
@@ -492,9 +538,15 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
             condition = sa.case((contract.in_(same), differs), else_=again)
         else:
             condition = again
+        olds[field.name] = old
         changed.append(condition)
         stale.append(sa.and_(condition, contract.not_in(news)) if news else condition)
-        values.append((sa.func.coalesce(new, old) if keeps and usable else new).label(quoted(name)))
+        value: Any = sa.func.coalesce(new, old) if keeps and usable else new
+        if clears and clearable(field):
+            value = new
+            if keeps and usable:
+                value = sa.case((m.c._m.is_not(None), sa.func.coalesce(new, old)))
+        values.append(value.label(quoted(name)))
 
     masks: list[Any] = []
     for word in range(shape.words):
@@ -524,6 +576,9 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
         *(value.label(name) for name, value in whose.items()),
         *masks,
         *values,
+        *([_emptied(sync, olds).label("_emptied")] if clears else []),
+        *([m.c._clash] if options.spellings else []),
+        *(_contested(dialect, shape, m, olds)),
     ).select_from(joined).subquery("l")
     person = level1.c._person if tables.owned_by else level1.c._key
 
@@ -533,6 +588,8 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
     elif sync.when_missing is WhenMissing.SUPPRESS:
         missing = "suppress"
     cases: list[tuple[Any, Any]] = []
+    if options.spellings:
+        cases.append((level1.c._clash, sa.literal("collision")))
     if known.tombs is not None:
         buried = _forgotten(dialect, known.tombs, sync.identifier.value, person)
         cases.append((buried, sa.case((level1.c._m.is_(None), "stray"), else_="forgotten")))
@@ -550,7 +607,9 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
             if owners:  # what belongs to nobody went with its owner
                 cases.append((sa.and_(level1.c._m.is_(None), sa.not_(level1.c._owned)),
                               sa.case((level1.c._matched, "gone"), else_="stray")))  # fmt: skip
-        cases.append((level1.c._m.is_(None), sa.literal(missing)))
+        if clears:
+            missing = sa.case((sa.and_(level1.c._emptied, sa.not_(doubt)), "gone"), else_="clear")
+        cases.append((level1.c._m.is_(None), missing if clears else sa.literal(missing)))
         if not options.full_refresh:
             # first the rows that most runs have most of, so that nothing else is asked of them
             untouched = sa.and_(*(level1.c[f"_m{w}"] == 0 for w in range(shape.words)))
@@ -579,8 +638,73 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
     cases.append((sa.or_(*(level1.c[f"_m{w}"] != 0 for w in range(shape.words))), sa.literal("update")))
     op = sa.case(*cases, else_=sa.literal("redrive" if options.full_refresh else "same"))
     payload = [*(f"_m{w}" for w in range(shape.words)), "_fresh", *tables.owned_by, *names]
-    level2 = sa.select(op.label("_op"), level1.c._key, *(level1.c[name] for name in payload)).subquery("r")
-    return _numbered(level2, payload, () if erasing else None, dialect)
+    carried = [column.name for column in _contested(dialect, shape, m, olds)]
+    level2 = sa.select(op.label("_op"), level1.c._key, *(level1.c[name] for name in (*payload, *carried))).subquery("r")
+    if not shape.contested:
+        return _numbered(level2, payload, () if erasing else None, dialect)
+    rows = _grouped(level2, (*payload, *carried), dialect).cte("rows")
+    settled_rows = settle(rows, _contest(dialect, shape, tables, known), payload)
+    # nobody has an address yet: any order will do
+    order = None if known.empty and not erasing else ("_phase",)
+    return _ordered(settled_rows, (*payload, "_phase"), order)
+
+
+def _contested(dialect: Dialect, shape: Shape, m: sa.Subquery, olds: Mapping[str, Any]) -> list[Any]:
+    """What only one person can have, by the model and by the state: the columns that `identity.settle` asks for."""
+    found: list[Any] = []
+    for field, names in ((shape.sync.second, ("_addr", "_was")), (shape.sync.named("anonymous_id"), ("_anon", "_anon_was"))):
+        if field is None or not shape.sync.is_person:
+            continue
+        new: Any = m.c[field_column(field.name)]
+        old = olds[field.name]
+        if old is not None and field.on_null is not OnNull.CLEAR:
+            new = sa.func.coalesce(new, old)
+        found += [
+            _compared(dialect, shape.sync, field, value).label(name)
+            for name, value in zip(names, (new, old), strict=True)
+        ]
+        if names[0] == "_addr" and shape.rank is not None:
+            found.append(m.c._rank)
+    return found
+
+
+def _compared(dialect: Dialect, sync: Sync, field: Field, value: Any) -> Any:  # noqa: ANN401 SQL expressions
+    """An address or id as it is compared; an empty one is none."""
+    if value is None:
+        return sa.cast(sa.null(), sa.Text)
+    if field.type is not FieldType.STRING:
+        value = sa.cast(value, sa.Text)
+    elif field is sync.second and field.name == "email" and field.normalize != "email":
+        value = email_sql(dialect, value)
+    return sa.func.nullif(value, "")
+
+
+def _contest(dialect: Dialect, shape: Shape, tables: StreamTables, known: Known) -> Contest:
+    sync = shape.sync
+    second, visitor = sync.second, sync.named("anonymous_id")
+    rules = sync.identity
+    by_setting = rules.on_change is OnChange.SEND and sync.identifier is not IdentifierKind.EMAIL
+    state = tables.state.alias("holder") if known.has_state and not known.empty else None
+
+    def held(field: Field | None) -> Any:  # noqa: ANN401 a SQL expression
+        if field is None or state is None or field.name not in known.usable:
+            return None
+        return _compared(dialect, sync, field, state.c[field_column(field.name)])
+
+    kept = {
+        field_column(f.name): sa.cast(state.c[field_column(f.name)] if f.name in known.usable else sa.null(), canonical.type)
+        for f, canonical in zip(sync.fields, shape.canonical, strict=True)
+    } if state is not None else {}  # fmt: skip
+    return Contest(
+        rules=rules, column=field_column(second.name) if second else "", anonymous=visitor is not None,
+        changes=sync.identifier is IdentifierKind.CIO_ID or by_setting, state=state, held=held(second),
+        held_anonymous=held(visitor), kept=kept,
+    )  # fmt: skip
+
+
+def _emptied(sync: Sync, olds: Mapping[str, Any]) -> Any:  # noqa: ANN401 SQL expressions
+    """Whether the state has nothing left of somebody that could be cleared."""
+    return sa.and_(sa.true(), *(olds[f.name].is_(None) for f in sync.fields if clearable(f) and olds[f.name] is not None))
 
 
 def _ledger_changes(  # noqa: PLR0913 each is one part of the question
@@ -771,6 +895,9 @@ def summary(dialect: Dialect, shape: Shape, plan: Any, options: Options) -> sa.S
                           sa.func.max(c._seq)]  # fmt: skip
     if shape.sync.keeps_values:
         columns.append(sa.func.sum(sa.case((c._fresh, 1), else_=0)))
+        if shape.contested:
+            columns.append(sa.func.max(sa.case((c._phase == EARLY, c._seq))))
+            columns.append(sa.func.sum(sa.case((sa.and_(c._phase == LATER, c._seq.is_not(None)), 1), else_=0)))
         for i in range(len(shape.sync.fields)):
             bit = sa.literal(1 << (i % MASK_BITS), sa.BigInteger)
             hit = c[f"_m{i // MASK_BITS}"].op("&")(bit) != 0

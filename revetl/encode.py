@@ -14,6 +14,8 @@ What is written (compact; keys in this order, attributes in the contract's order
 
     {"type":"person","identifiers":{"id":"..."},"action":"identify",["timestamp":...,]"attributes":{...}}
     {"type":"person","identifiers":{"id":"..."},"action":"delete"}                               (or "suppress")
+    {"type":"person","identifiers":{"id":"..."},"action":"identify","attributes":{"_update":true,"plan":null,...}}
+                                                                       (clear: all that can be; release: the address)
     {"type":"person","identifiers":{"id":"..."},"action":"event","name":"...","id":"...","timestamp":...,
      "attributes":{...}}
 
@@ -39,6 +41,7 @@ from revetl.contracts import IdentifierKind, OnViolation, Sync
 from revetl.destination import Operation, Refusal, Warned
 from revetl.errors import ConfigError
 from revetl.formats import EMAIL
+from revetl.identity import clearable
 from revetl.ids import EventIds
 from revetl.outline import outline
 from revetl.values import (
@@ -64,6 +67,7 @@ MAX_EVENT_NAME_BYTES = 100
 MAX_ATTRIBUTES = 300  # of one identify
 MAX_VALUE_BYTES = 1_000  # attributes of people; event properties are bounded by the operation only
 _ERASING = frozenset({"delete", "suppress"})
+_EMPTYING = frozenset({"clear", "release"})
 _SENDING = frozenset({"create", "update", "redrive"})
 
 
@@ -94,6 +98,14 @@ class PersonEncoder:
         self._words = max(1, -(-len(sync.fields) // MASK_BITS))
         self._person = b'{"type":"person","identifiers":{"%b":%%b},"action":' % sync.identifier.encode()
         stamp = b"" if timestamp is None else b'"timestamp":%d,' % timestamp
+        self._tails = {op: b'"%b"}' % op.encode() for op in _ERASING}
+        second = sync.second
+        for op, names in (
+            ("clear", [f.name for f in sync.fields if clearable(f)]), ("release", [second.name] if second else []),
+        ):  # fmt: skip
+            nulls = b"".join(b",%b:null" % orjson.dumps(name) for name in names)
+            # `_update`: who is not there any more is not made again by it
+            self._tails[op] = (b'"identify",' + stamp + b'"attributes":{"_update":true' + nulls + b"}}").replace(b"%", b"%%")
         self._shapes = Shapes(
             self._person + b'"identify",' + stamp + b'"attributes":{', 1, sync.fields, b"}}", nulls=True
         )
@@ -102,17 +114,18 @@ class PersonEncoder:
         """Operations and refusals of a page of rows.
 
         Raises:
-            ValueError: a row has an operation that is none of create, update, redrive, delete and suppress.
+            ValueError: a row has an operation that is none of create, update, redrive, clear, release, delete and suppress.
         """
         out = Encoded([], [], [])
         ops = {row[1] for row in rows}
-        if not ops <= _SENDING | _ERASING:
-            raise ValueError(f"unknown operations in the plan: {sorted(map(str, ops - _SENDING - _ERASING))}")
-        if not ops & _ERASING:
+        without = _ERASING | _EMPTYING  # a value of the row
+        if not ops <= _SENDING | without:
+            raise ValueError(f"unknown operations in the plan: {sorted(map(str, ops - _SENDING - without))}")
+        if not ops & without:
             self._upsert(rows, out)
             return out
         # a plan ends with what it erases, so there are at most a few such groups in a page
-        for op, group in groupby(rows, lambda row: row[1] if row[1] in _ERASING else ""):
+        for op, group in groupby(rows, lambda row: row[1] if row[1] in without else ""):
             if op:
                 self._erase(op, list(group), out)
             else:
@@ -145,7 +158,7 @@ class PersonEncoder:
     def _erase(self, op: str, rows: Sequence[tuple[Any, ...]], out: Encoded) -> None:
         found = _Found()
         identifiers = _identifiers([row[2] for row in rows], self._sync.identifier, found)
-        template = self._person + b'"%b"}' % op.encode()
+        template = self._person + self._tails[op]
         _append(out, [row[0] for row in rows], [template % text for text in identifiers], found)
 
 

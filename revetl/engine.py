@@ -26,7 +26,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from revetl import renames
-from revetl.contracts import Initial, Latency, OnViolation, Role, Sync
+from revetl.contracts import IdentifierKind, Initial, Latency, OnViolation, Role, Sync
 from revetl.delivery import Clock, Delivery, DeliverySettings, Idle
 from revetl.destination import Refusal, Sender, Warned
 from revetl.diffsql import (
@@ -64,8 +64,9 @@ from revetl.errors import (
     Where,
 )
 from revetl.history import keep_contract
+from revetl.identity import QUARANTINED
 from revetl.latency import Ages, Measured, latency_table
-from revetl.plan import Confirmations, Counts, broken, guards, read_counts
+from revetl.plan import Confirmations, Counts, broken, collisions, guards, read_counts
 from revetl.purchases import Stream as PurchaseStream
 from revetl.purchases import overlaps, purchases
 from revetl.rates import EVERY_S, Lane, Share
@@ -207,6 +208,7 @@ class SyncDiff:
     contract: Difference = SAME
     dual_sends: tuple[renames.DualSend, ...] = ()
     warnings: tuple[Notice, ...] = ()
+    quarantine: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +250,7 @@ class SyncResult:
     baseline: bool = False
     fence: int = 0
     reasons: tuple[Reason, ...] = ()
+    quarantine: tuple[Reason, ...] = ()
     error: RevetlError | None = None
     seconds: float = 0.0
     latency: Measured | None = None
@@ -287,7 +290,9 @@ class RunResult:
         for result in self.syncs:
             if result.error is not None:
                 return result.error.exit_code
-        if any(r.refused or r.counts.on_hold or r.counts.waiting or r.unsent for r in self.syncs):
+        if any(
+            r.refused or r.counts.on_hold or r.counts.waiting or r.counts.quarantined or r.unsent for r in self.syncs
+        ):
             return ExitCode.ROWS_REFUSED
         if any(r.latency is not None and r.latency.verdict == "error" for r in self.syncs):
             return ExitCode.ROWS_REFUSED
@@ -354,6 +359,7 @@ class _Job:
     ages: Ages | None = None
     moments: list[int | None] = field(default_factory=list)
     planned_s: float = 0.0
+    quarantine: tuple[Reason, ...] = ()
 
     @property
     def sync(self) -> Sync:
@@ -438,6 +444,10 @@ class Engine:
         except ContractBroken as error:  # of the people's model, which events are compared with
             return SyncDiff(sync=declared, counts=Counts(), problems=(error,))
         counts = self._counts(compiled, shape, plan, asked, stream.state_rows - stream.copy_rows())
+        if self.spelled(shape, counts):
+            asked = replace(asked, spellings=True)
+            plan = self._changes(compiled, shape, stream, known, asked, planned=True).cte("plan")
+            counts = self._counts(compiled, shape, plan, asked, stream.state_rows - stream.copy_rows())
         problems = self._promises(declared, stream, options)
         problems += self._problems(compiled, shape, counts, options, stream, first_run=first_run)
         problems = [twice, *problems] if twice is not None else problems
@@ -453,10 +463,11 @@ class Engine:
         if checked is not None and (stopping := [r for r in checked.reasons if r.policy is OnViolation.FAIL]):
             problems.append(stops(sync, stopping, sent=False))
         dual = self._dual_sends(declared)
+        held_back = self.quarantine(plan, counts)
         return SyncDiff(
             sync=declared, counts=counts, problems=tuple(problems), first_run=first_run, baseline=asked.baseline,
             requests=requests, seconds=seconds, samples=found, fingerprint=_fingerprint(compiled, stream, counts, asked),
-            checked=checked,
+            checked=checked, quarantine=held_back,
             contract=Difference.of(Recorded.read(stream.control.contract), declared), dual_sends=dual,
             warnings=tuple(renames.notices(declared, dual)),
         )  # fmt: skip
@@ -716,6 +727,23 @@ class Engine:
             read, refused, warned = self.read_violations(shape.sync, rows, tally, now_s=now_s, failing=not check)
         return Checked(rows=read, refused=refused, warned=warned, reasons=tally.reasons(), whole=check)
 
+    def quarantine(self, plan: Any, counts: Counts) -> tuple[Reason, ...]:  # noqa: ANN401 a table or a CTE
+        """Why rows are held back that would collide, each with one masked key; asked only where there are some."""
+        if not counts.quarantined:
+            return ()
+        c = plan.c
+        query = sa.select(c._op, sa.func.min(c._key)).where(c._op.in_(list(counts.quarantined))).group_by(c._op)
+        keys = {op: masked(str(key)) for op, key in self.warehouse.fetch(query)}
+        return tuple(
+            Reason(reason=word, field="", message=QUARANTINED[word], rows=rows, example=keys.get(word, ""))
+            for word, rows in counts.quarantined.items()
+        )
+
+    @staticmethod
+    def spelled(shape: Shape, counts: Counts) -> bool:
+        """Whether repeated keys may be one address in different spellings, so that the plan is made again without them."""
+        return bool(counts.duplicate_keys) and shape.sync.is_person and shape.sync.identifier is IdentifierKind.EMAIL
+
     def _problems(  # noqa: PLR0913 all that a guard may look at
         self, compiled: CompiledSync, shape: Shape, counts: Counts, options: RunOptions, stream: Stream, *, first_run: bool
     ) -> list[RevetlError]:
@@ -726,6 +754,8 @@ class Engine:
             rows = self.warehouse.fetch(repeated_keys(self.warehouse.dialect, shape, compiled.sql, EXAMPLES))
             keys = [masked(str(key)) for (key,) in rows]
         if wrong := broken(shape, counts, keys):
+            problems.append(wrong)
+        if wrong := collisions(shape, counts):
             problems.append(wrong)
         was = stream.control.key_kind
         if was and was != str(shape.key.kind):
@@ -955,7 +985,7 @@ class _Run:
                     raise twice[sync.name]
                 job = self._prepare(compiled)
                 self._begin(job)
-                self._send_upto(job, job.counts.first)
+                self._send_upserts(job)
                 if job.counts.last > job.counts.first and not self.stopped:
                     deletes.append(job)
                     continue
@@ -1001,6 +1031,14 @@ class _Run:
             with engine._located(compiled):
                 plan = stream.freeze(lease, shape, select, known.contract)
             counts = engine._counts(compiled, shape, plan.table, asked, stream.state_rows - stream.copy_rows())
+            if engine.spelled(shape, counts):
+                asked = replace(asked, spellings=True)
+                stream.drop_plan(lease.fence)
+                select = engine._changes(compiled, shape, stream, known, asked, planned=False)
+                with engine._located(compiled):
+                    plan = stream.freeze(lease, shape, select, known.contract)
+                counts = engine._counts(compiled, shape, plan.table, asked, stream.state_rows - stream.copy_rows())
+            plan = replace(plan, released=counts.freeing if counts.released else 0)
             problems = engine._promises(declared, stream, self.options)
             problems += engine._problems(compiled, shape, counts, self.options, stream, first_run=first_run)
             if problems:
@@ -1218,6 +1256,21 @@ class _Run:
                 hint=f"unanswered rows are sent again, with the same event ids: revetl run --select {job.sync.name}",
             )
 
+    def _send_upserts(self, job: _Job) -> None:
+        """Send the phase before the events: where an address changes hands, who gives it up goes first."""
+        counts = job.counts
+        if counts.freeing and (counts.later or counts.redriven) and not job.baseline:
+            self._send_upto(job, counts.freeing)
+            if job.refused and counts.later and not self.stopped:
+                # some address may not be free, and Customer.io would drop it for its new owner without a word
+                self._send_upto(job, counts.first - counts.later)
+                job.not_sent = merged([*job.not_sent, (counts.first - counts.later + 1, counts.first)])
+                self._checkpoint(job, hwm=counts.first)
+                job.hwm = counts.first
+                self._fold(job, final=counts.first == counts.last)
+                return
+        self._send_upto(job, counts.first)
+
     def _fold(self, job: _Job, *, final: bool) -> None:
         """Move what is known into the state; a final fold closes the plan, so that its table may go."""
         job.stream.fold(job.lease, job.plan, hwm=job.hwm, above=job.folded, final=final)
@@ -1373,6 +1426,7 @@ class _Run:
     def _finish(self, job: _Job) -> SyncResult:
         """Drop the plan, release, and say what happened."""
         reasons = self._reasons(job)
+        job.quarantine = self.engine.quarantine(job.plan.table, job.counts)
         if job.sent_intent and not job.resolved:
             self._fold(job, final=True)
         job.stream.drop_plan(job.plan.fence)
@@ -1399,6 +1453,7 @@ class _Run:
         reasons: tuple[Reason, ...] = ()
         try:
             reasons = self._reasons(job)
+            job.quarantine = self.engine.quarantine(job.plan.table, job.counts)
             if job.folded >= job.hwm:  # else the fold itself failed: the next run settles this plan
                 if job.sent_intent and not job.resolved:
                     self._fold(job, final=True)
@@ -1413,13 +1468,13 @@ class _Run:
     def _result(self, job: _Job, reasons: tuple[Reason, ...], error: RevetlError | None) -> SyncResult:
         counts = job.counts
         unsent = counts.planned - job.acknowledged - job.refused - counts.refused - counts.on_hold - counts.waiting
-        left = job.refused or counts.refused or counts.on_hold or counts.waiting or unsent
+        left = job.refused or counts.refused or counts.on_hold or counts.waiting or counts.quarantined or unsent
         status = "error" if error else "partial" if left else "success"
         return SyncResult(
             sync=job.declared, contract_version=job.version, dual_sends=job.dual_sends, warnings=tuple(job.warnings),
             status=status, counts=counts, acknowledged=job.acknowledged, refused_now=job.refused,
             warned=job.warned, unsent=unsent, baseline=job.baseline, fence=job.lease.fence,
-            reasons=reasons, error=error, seconds=self.clock.monotonic() - job.started,
+            reasons=reasons, quarantine=job.quarantine, error=error, seconds=self.clock.monotonic() - job.started,
             latency=job.ages.measured(job.sync.latency) if job.ages is not None else None,
         )  # fmt: skip
 

@@ -8,9 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from revetl.report import STATUS, Heading, contract_title, duration, explained, plural, run_errors, tally
+from revetl.report import (
+    STATUS,
+    Heading,
+    contract_title,
+    duration,
+    explained,
+    held_back,
+    plural,
+    run_errors,
+    tally,
+)
 
 if TYPE_CHECKING:
     from revetl.engine import DiffResult, RunResult, SyncDiff
@@ -85,7 +96,10 @@ def _rows_within(rows: Sequence[str], limit: int) -> list[str]:
 
 def diff_markdown(result: DiffResult, heading: Heading, *, limit: int = MARKDOWN_BYTES) -> str:
     """A diff for a pull request, at most `limit` UTF-8 bytes; without keys and values, whatever the names hold."""
-    changing = [d for d in result.syncs if d.counts.planned or d.problems or d.contract.changes or d.warnings]
+    changing = [
+        d for d in result.syncs
+        if d.counts.planned or d.counts.quarantined or d.problems or d.contract.changes or d.warnings
+    ]  # fmt: skip
     stopped = sum(1 for d in result.syncs if d.problems)
     title = "### revetl diff: " + (
         f"{len(changing)} of {plural(len(result.syncs), 'sync')} would change something"
@@ -168,7 +182,8 @@ def _diff_sections(diff: SyncDiff) -> list[str]:
         title = f"{_html(diff.sync.name)}: {contract_title(diff.contract)}"
         out.append("\n".join([f"<details open><summary>{title}</summary>", "", "| Field | Change | Kind |", "|---|---|---|",
                               *_rows_within(lines, 12_000), "", "</details>"]))  # fmt: skip
-    notes = explained(diff.sync.name, c, refused=c.refused, baseline=diff.baseline, ran=False)
+    notes = held_back([replace(one, example="") for one in diff.quarantine])
+    notes += explained(diff.sync.name, c, refused=c.refused, baseline=diff.baseline, ran=False)
     notes += [(str(dual), "") for dual in diff.dual_sends]
     notes += [(f"warning: {w.message} [{w.code}]", w.hint) for w in diff.warnings]
     if diff.first_run and not diff.baseline and c.planned:

@@ -1,7 +1,7 @@
 """What a run would do, as values: counts, the equation that always adds up, and the guards. Pure.
 
-rows of the model = unchanged + created + updated + re-driven + skipped + forgotten
-planned = created + updated + re-driven + deleted + copies = acknowledged + refused + held + waiting + unsent
+rows of the model = unchanged + created + updated + re-driven + skipped + forgotten + quarantined
+planned = created + updated + re-driven + deleted + released + copies = acknowledged + refused + held + waiting + unsent
 
 A copy is an event's second row, under its old name (`renamed_from`). The model has no row for it, so it stands in the
 second equation only, where it is refused, held, waiting or sent by itself.
@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from revetl.contracts import Initial, UnknownPerson
+from revetl.contracts import Initial, OnChange, OnMoved, OnShared, UnknownPerson
 from revetl.diffsql import COPY, SEND_FIRST, SEND_LAST, Shape
 from revetl.errors import ContractBroken, GuardTripped, RevetlError
+from revetl.identity import QUARANTINED
 
 SETTLED = frozenset({"same", "before", "gone", "drift", "skipped", "bad_key", "forgotten", "stray"})  # not planned
 DELETE_FLOOR = 10  # fewer deletes than this are never a reason to stop
@@ -30,7 +31,12 @@ class Counts:
     Attributes:
         model_rows: rows that the model gave.
         unchanged: rows that equal what was acknowledged.
-        created, updated, redriven, deleted: changes, whether or not they can be sent now.
+        created, updated, redriven: changes, whether or not they can be sent now.
+        deleted: what left the model and are deleted, suppressed or cleared.
+        cleared: those of them whose attributes are cleared; the profiles stay.
+        released: people who give up an address before another one gets it.
+        quarantined: rows that would collide with others in Customer.io, by reason (`identity.QUARANTINED`).
+        freeing, later: the highest number of the rows that free an address, and how many rows need a freed one.
         copied: second rows of events under an old name, whether or not they can be sent now.
         skipped: rows without a person, by the sync's own rule.
         forgotten: rows of people who were forgotten on request; they are never sent.
@@ -64,6 +70,11 @@ class Counts:
     redriven: int = 0
     deleted: int = 0
     copied: int = 0
+    cleared: int = 0
+    released: int = 0
+    quarantined: Mapping[str, int] = field(default_factory=dict)
+    freeing: int = 0
+    later: int = 0
     skipped: int = 0
     forgotten: int = 0
     waiting: int = 0
@@ -96,7 +107,7 @@ class Counts:
     @property
     def planned(self) -> int:
         """Rows that differ from what was acknowledged."""
-        return self.created + self.updated + self.redriven + self.deleted + self.copied
+        return self.created + self.updated + self.redriven + self.deleted + self.released + self.copied
 
     @property
     def sendable(self) -> int:
@@ -120,11 +131,11 @@ def read_counts(  # noqa: C901 one row kind a line
     n = dict.fromkeys(
         ("create", "update", "redrive", "event", "shadow", "delete", "suppress", "same", "gone", "drift", "skipped",
          "nobody", "waiting", "late", "future", "held", "held_before", "refused", "refused_update", "bad_key", "stray",
-         "forgotten", "unbought", "orphan"), 0
+         "forgotten", "unbought", "orphan", "clear", "release", *QUARANTINED), 0
     )  # fmt: skip
     n["before"] = 0  # only ever of copies
     copies = dict.fromkeys(n, 0)
-    first = last = fresh = untriggering = duplicates = not_in_state = shadow_people = over = early = 0
+    first = last = fresh = untriggering = duplicates = not_in_state = shadow_people = over = early = freeing = later = 0
     oldest: int | None = None
     changed = dict.fromkeys((f.name for f in shape.sync.fields), 0)
     decimals = [
@@ -146,8 +157,11 @@ def read_counts(  # noqa: C901 one row kind a line
                 duplicates += int(model_rows) - int(keys)
         tail = list(row[6:])
         if shape.sync.keeps_values:
-            fresh_here, hits, tail = tail[0], tail[1 : 1 + len(changed)], tail[1 + len(changed) :]
-            if op in SEND_LAST:
+            fresh_here, tail = tail[0], tail[1:]
+            if shape.contested:
+                freeing, later, tail = max(freeing, int(tail[0] or 0)), later + int(tail[1] or 0), tail[2:]
+            hits, tail = tail[: len(changed)], tail[len(changed) :]
+            if op in SEND_LAST or op == "clear":
                 not_in_state += int(fresh_here or 0)
             if op == "update":
                 fresh = int(fresh_here or 0)
@@ -172,7 +186,7 @@ def read_counts(  # noqa: C901 one row kind a line
     matched = n["same"] + n["drift"] + n["update"] + n["refused_update"]
     if shape.sync.keeps_values:
         # redriven rows may or may not be in the state, so they are left out of this check
-        gone = n["gone"] + n["delete"] + n["suppress"] - not_in_state
+        gone = n["gone"] + n["delete"] + n["suppress"] + n["clear"] - not_in_state
         if not n["redrive"] and matched > state_rows - gone >= 0:
             duplicates += matched - (state_rows - gone)
     elif matched > state_rows - n["gone"] >= 0:
@@ -183,12 +197,17 @@ def read_counts(  # noqa: C901 one row kind a line
     both = {op: count + copies[op] for op, count in n.items()}
     copied = sum(count for op, count in copies.items() if op not in SETTLED)
     return Counts(
-        model_rows=sum(n.values()) - n["gone"] - n["stray"] - n["delete"] - n["suppress"],
+        model_rows=sum(n.values()) - n["gone"] - n["stray"] - n["delete"] - n["suppress"] - n["clear"] - n["release"],
         unchanged=n["same"] + n["drift"],
         created=created,
         updated=n["update"] + n["refused_update"],
         redriven=n["redrive"],
-        deleted=n["delete"] + n["suppress"],
+        deleted=n["delete"] + n["suppress"] + n["clear"],
+        cleared=n["clear"],
+        released=n["release"],
+        quarantined={reason: n[reason] for reason in QUARANTINED if n[reason]},
+        freeing=freeing,
+        later=later,
         copied=copied,
         skipped=n["skipped"],
         forgotten=n["forgotten"],
@@ -252,6 +271,26 @@ def broken(shape: Shape, counts: Counts, keys: Sequence[str] = ()) -> ContractBr
     )
 
 
+def collisions(shape: Shape, counts: Counts, keys: Sequence[str] = ()) -> ContractBroken | None:
+    """Rows that would collide, where the project says that such a run fails; `keys` are some of them, masked."""
+    rules = shape.sync.identity
+    policies = {
+        "collision": rules.on_shared is OnShared.FAIL, "shared": rules.on_shared is OnShared.FAIL,
+        "taken": rules.on_moved is OnMoved.FAIL, "leaving": rules.on_moved is OnMoved.FAIL,
+        "changed": rules.on_change is OnChange.FAIL, "anonymous_shared": rules.on_anonymous is OnShared.FAIL,
+        "anonymous_taken": rules.on_anonymous is OnShared.FAIL,
+    }  # fmt: skip
+    found = [f"{counts.quarantined[reason]:,} rows: {text}" for reason, text in QUARANTINED.items()
+             if counts.quarantined.get(reason) and policies[reason]]  # fmt: skip
+    if not found:
+        return None
+    return ContractBroken(
+        f"sync {shape.sync.name!r}: {'; '.join(found)}; nothing was sent",
+        hint="correct the model; or let everything else go out: `quarantine` in `identity` (docs/identity.md)",
+        where=shape.sync.where, code="RV240", keys=keys,
+    )  # fmt: skip
+
+
 def guards(
     shape: Shape, counts: Counts, confirmed: Confirmations, *, first_run: bool, loading: bool = False
 ) -> list[RevetlError]:
@@ -293,7 +332,8 @@ def guards(
             f"--confirm-changes {changes}",
             "RV212",
         )
-    times, new = sync.guards.max_growth, counts.sendable - counts.updated - counts.redriven - counts.deleted - counts.copied
+    known = counts.updated + counts.redriven + counts.deleted + counts.released + counts.copied
+    times, new = sync.guards.max_growth, counts.sendable - known
     if times and new > times * max(counts.state_rows, GROWTH_FLOOR) and not loading and confirmed.growth != new:
         trip(
             f"{new:,} rows to send are new, where {counts.state_rows:,} are known (max_growth {times})",

@@ -74,6 +74,7 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV213": "max_first_run", "RV214": "events of the past", "RV215": "no success for too long", "RV216": "max_growth",
     "RV340": "an `ignore` of no known finding", "RV341": "an `ignore` without a reason", "RV342": "a name with two meanings",
     **{code: rule.title for code, rule in RULES.items()}, **{code: line.title for code, line in CHECKS.items()},
+    "RV240": "rows that would collide in Customer.io",
     "RV220": "a model's SQL does not run", "RV221": "a view or table cannot be built",
     "RV280": "no such starter of `init`",
 })  # fmt: skip

@@ -129,12 +129,13 @@ class Sums:
 
     Attributes:
         rows: of the model; the sum of `left`.
-        planned: the sum of `right`, and of created, updated, re-driven, deleted and copies.
+        planned: the sum of `right`, and of created, updated, re-driven, deleted, released and copies.
     """
 
     rows: int
     left: Mapping[str, int]
     deleted: int
+    released: int
     planned: int
     right: Mapping[str, int]
     copied: int = 0
@@ -145,13 +146,14 @@ def sums(counts: Counts, right: Mapping[str, int]) -> Sums:
     left = {
         "unchanged": counts.unchanged, "created": counts.created, "updated": counts.updated,
         "re-driven": counts.redriven, "skipped": counts.skipped, "forgotten": counts.forgotten,
-        "bad keys": counts.bad_keys,
+        "quarantined": sum(counts.quarantined.values()), "bad keys": counts.bad_keys,
     }  # fmt: skip
     left["unexplained"] = counts.model_rows - sum(left.values())
     right = dict(right)
     right["unexplained"] = counts.planned - sum(right.values())
     return Sums(
-        rows=counts.model_rows, left=left, deleted=counts.deleted, planned=counts.planned, right=right, copied=counts.copied
+        rows=counts.model_rows, left=left, deleted=counts.deleted, released=counts.released, planned=counts.planned,
+        right=right, copied=counts.copied,
     )
 
 
@@ -190,7 +192,7 @@ def _with_head(lines: Sequence[str], style: Style) -> str:
     return "\n".join([style.paint(lines[0], "dim"), *lines[1:]])
 
 
-_BESIDE = {"deleted": "deleted", "copies": "copied"}  # planned, and no row of the model
+_BESIDE = {"deleted": "deleted", "released": "released", "copies": "copied"}  # planned, and no row of the model
 
 
 def table(lines: Sequence[tuple[str, Sums | None, Sequence[str]]], tail: Sequence[str], style: Style) -> str:
@@ -234,11 +236,20 @@ def table(lines: Sequence[tuple[str, Sums | None, Sequence[str]]], tail: Sequenc
     if len(whole[0]) <= style.width:
         return _with_head(whole, style)
     upper = [f"{name}  {part}" for name, part in zip(names, first, strict=True)]
-    lower = [f"{name}  {part} | {more}" for name, part, more in zip(names, second, extra, strict=True)]
+    lower = [f"{name}  {part} | {last}" for name, part, last in zip(names, second, extra, strict=True)]
     return _with_head(upper, style) + "\n\n" + _with_head(lower, style)
 
 
 # --- what the numbers mean, and what to type next ------------------------------------------------------------
+
+
+def held_back(quarantine: Sequence[Reason]) -> list[tuple[str, str]]:
+    """A sentence for each reason why rows are not sent that would collide with others."""
+    return [
+        (f"{plural(one.rows, 'row')} quarantined ({one.reason}): {one.message}"
+         + (f" (one key: {one.example})" if one.example else ""), "")
+        for one in quarantine
+    ]  # fmt: skip
 
 
 def explained(  # noqa: C901 one sentence a number
@@ -246,6 +257,12 @@ def explained(  # noqa: C901 one sentence a number
 ) -> list[tuple[str, str]]:
     """(sentence, command) for every number that a person may ask about."""
     out: list[tuple[str, str]] = []
+    if counts.released:
+        who = "person gives" if counts.released == 1 else "people give"
+        out.append((f"{counts.released:,} {who} up an address before another one gets it (on_moved: release)", ""))
+    if counts.cleared:
+        who = "person" if counts.cleared == 1 else "people"
+        out.append((f"{counts.cleared:,} {who} left the model: the attributes are cleared, the profiles stay", ""))
     if baseline:
         rows = plural(counts.planned, "row")
         out.append((f"baseline: {rows} {'recorded' if ran else 'would be recorded'} as already synced; "
@@ -418,6 +435,7 @@ def _diff_details(diff: SyncDiff, style: Style) -> list[str]:
             out.append(f"    and {len(hits) - TOP_FIELDS} more (--output json has them all)")
     out += _contract_lines(diff.contract, style)
     out += [f"  {dual}" for dual in diff.dual_sends]
+    out += _advice(held_back(diff.quarantine), style)
     out += _advice(explained(diff.sync.name, c, refused=c.refused, baseline=diff.baseline, ran=False), style)
     if diff.checked is not None:
         out += _checked_lines(diff.checked, style)
@@ -516,10 +534,11 @@ def counts_json(counts: Counts) -> dict[str, int]:
     names = ("model_rows", "unchanged", "created", "updated", "redriven", "skipped", "forgotten", "deleted", "copied", "planned",
              "waiting", "nobody", "late", "future", "drifted", "gone", "fresh", "untriggering", "shadows", "shadow_people",
              "unbought", "orphans", "over_refunded", "early_refunds",
-             "bad_keys", "duplicate_keys", "state_rows")  # fmt: skip
+             "bad_keys", "duplicate_keys", "state_rows", "cleared", "released")  # fmt: skip
     return {name: int(getattr(counts, name)) for name in names} | {
         "held": counts.on_hold,
         "refused": counts.refused,
+        "quarantined": sum(counts.quarantined.values()),
     }
 
 
@@ -544,6 +563,7 @@ def diff_json(result: DiffResult, heading: Heading) -> dict[str, Any]:
                 "counts": counts_json(d.counts),
                 "changed": {name: n for name, n in d.counts.changed.items() if n},
                 "checked": _checked_json(d.checked) if d.checked else None,
+                "quarantine": [_reason_json(reason) for reason in d.quarantine],
                 "problems": [error_json(problem) for problem in d.problems],
                 "contract": _contract_json(d.contract),
                 "dual_sends": [dual_json(dual) for dual in d.dual_sends],
@@ -617,6 +637,7 @@ def run_text(result: RunResult, style: Style) -> str:
         out += [_painted(line, style) for line in table(lines, ("status",), style).split("\n")]
     for r in result.syncs:
         details = _reason_lines(r, style)
+        details += _advice(held_back(r.quarantine), style)
         details += _advice(
             explained(r.sync.name, r.counts, refused=r.refused, baseline=r.baseline, ran=True), style
         )
@@ -650,7 +671,7 @@ def done_line(result: RunResult, style: Style) -> str:
     total = run_totals(result)
     recorded = sum(r.acknowledged for r in result.syncs if r.baseline)
     total = {**total, "acknowledged": total["acknowledged"] - recorded, "recorded": recorded}
-    order = ("acknowledged", "recorded", "refused", "held", "waiting", "unsent", "warned")
+    order = ("acknowledged", "recorded", "refused", "quarantined", "held", "waiting", "unsent", "warned")
     words = ", ".join(f"{total[name]:,} {name}" for name in order if total[name] or name == "acknowledged")
     speed = f"{plural(result.requests, 'request')}, {duration(result.seconds)}"
     retries = f", {plural(result.retries, 'retry').replace('retrys', 'retries')}" if result.retries else ""
@@ -665,6 +686,7 @@ def run_totals(result: RunResult) -> dict[str, int]:
         "acknowledged": sum(r.acknowledged for r in result.syncs),
         "refused": sum(r.refused for r in result.syncs),
         "held": sum(r.counts.on_hold for r in result.syncs),
+        "quarantined": sum(sum(r.counts.quarantined.values()) for r in result.syncs),
         "waiting": sum(r.counts.waiting for r in result.syncs),
         "unsent": sum(r.unsent for r in result.syncs),
         "warned": sum(r.warned for r in result.syncs),
@@ -692,6 +714,7 @@ def result_json(result: SyncResult) -> dict[str, Any]:
         "contract_version": result.contract_version,
         "dual_sends": [dual_json(dual) for dual in result.dual_sends],
         "warnings": [_notice_json(warning) for warning in result.warnings],
+        "quarantine": [_reason_json(reason) for reason in result.quarantine],
     }  # fmt: skip
 
 

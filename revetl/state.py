@@ -137,6 +137,7 @@ class PlanTable:
         fields: the attributes or properties that it carries, with their types in the warehouse.
         contract: the number of the contract it was made under.
         contract_digest: of the sync when it was made; empty for a plan of an earlier run.
+        released: the number of the last row that takes an address from somebody, who may have another row after it.
     """
 
     table: sa.Table
@@ -144,6 +145,7 @@ class PlanTable:
     fields: tuple[Column, ...]
     contract: int
     contract_digest: str = ""
+    released: int = 0
 
 
 Catalog = Mapping[str, Mapping[str, Column]]
@@ -448,6 +450,7 @@ class Stream:
             contracts=contracts,
             contract=number,
             has_state=self.exists,
+            empty=self.state_rows <= 0,
             tombs=tombs_table(self.tables.schema) if TOMBS in self.catalog else None,
             money="_amount" in columns,
             copies=self.control.known_copies(),
@@ -654,9 +657,12 @@ class Stream:
             raise damaged(
                 control.name, f"the plan of an unfinished run ({table.name}) is gone, so what it sent is not known"
             )
+        released = 0
         if control.plan_rows is not None:
-            seq = self.tables.plan(control.plan_fence, ["_seq"]).c._seq
-            found = self.warehouse.fetch(sa.select(sa.func.count(seq)).where(seq <= control.plan_rows))[0][0]
+            plan = self.tables.plan(control.plan_fence, ["_seq", "_op"]).c
+            last = sa.func.coalesce(sa.func.max(sa.case((plan._op == "release", plan._seq))), 0)
+            within = plan._seq <= control.plan_rows
+            [(found, released)] = self.warehouse.fetch(sa.select(sa.func.count(plan._seq), last).where(within))
             if found != control.plan_rows:
                 raise damaged(
                     control.name, f"the plan of an unfinished run ({table.name}) has {found:,} rows where "
@@ -667,6 +673,7 @@ class Stream:
             fence=control.plan_fence,
             fields=tuple(column for name, column in columns.items() if not name.startswith("_")),
             contract=control.plan_contract,
+            released=int(released),
         )
 
     def _column(self, name: str, canonical: Canonical) -> Column:
@@ -735,6 +742,9 @@ class Stream:
             hwm: the highest number that may have been sent.
             final: the plan is done with: its acks go, and an earlier run's window is closed.
         """
+        if above < plan.released < hwm:  # somebody may have a row on both sides
+            self.fold(lease, plan, hwm=plan.released, above=above, final=False)
+            above = plan.released
         ack = self.tables.ack
         ranges = self.warehouse.fetch(
             sa.select(ack.c.seq_from, ack.c.seq_to, ack.c.outcome).where(

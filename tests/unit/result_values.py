@@ -116,10 +116,10 @@ def counts(draw: st.DrawFn, *, events: bool) -> tuple[Counts, int]:
     """Counts as a plan can have them, and how many rows are to be sent."""
     n = st.integers(0, 10**7) | st.integers(0, 3)
     names = ("unchanged", "new", "changed", "redriven", "deleted", "refused", "refused_update", "bad", "waiting", "late",
-             "future", "held", "skipped", "unbought", "orphans")  # fmt: skip
+             "future", "held", "skipped", "unbought", "orphans", "quarantined", "released")  # fmt: skip
     part: dict[str, int] = {name: draw(n) for name in names}
     if events:
-        for name in ("changed", "deleted", "refused_update"):
+        for name in ("changed", "deleted", "refused_update", "quarantined", "released"):
             part[name] = 0
     else:
         for name in ("waiting", "late", "future", "held", "skipped", "unbought", "orphans"):
@@ -128,15 +128,17 @@ def counts(draw: st.DrawFn, *, events: bool) -> tuple[Counts, int]:
     waiting_like = waiting + part["late"] + part["future"] + part["held"] + part["orphans"]
     created = part["new"] + part["refused"] + waiting_like
     updated = part["changed"] + part["refused_update"]
-    to_send = part["new"] + part["changed"] + part["redriven"] + part["deleted"]
+    to_send = part["new"] + part["changed"] + part["redriven"] + part["deleted"] + part["released"]
     value = Counts(
-        model_rows=part["unchanged"] + created + updated + part["redriven"] + part["skipped"] + part["bad"],
+        model_rows=part["unchanged"] + created + updated + part["redriven"] + part["skipped"] + part["bad"]
+        + part["quarantined"],
         unchanged=part["unchanged"], created=created, updated=updated, redriven=part["redriven"],
         deleted=part["deleted"], skipped=part["skipped"], waiting=waiting, unbought=part["unbought"], orphans=part["orphans"],
         late=part["late"],
         future=part["future"], held=part["held"], refused=part["refused"] + part["refused_update"],
         bad_keys=part["bad"], last=to_send, first=to_send - part["deleted"], state_rows=draw(n),
-        changed={"email": part["changed"]},
+        changed={"email": part["changed"]}, released=part["released"],
+        quarantined={"shared": part["quarantined"]} if part["quarantined"] else {},
     )  # fmt: skip
     return value, to_send
 
