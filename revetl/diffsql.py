@@ -646,7 +646,9 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
     settled_rows = settle(rows, _contest(dialect, shape, tables, known), payload)
     # nobody has an address yet: any order will do
     order = None if known.empty and not erasing else ("_phase",)
-    return _ordered(settled_rows, (*payload, "_phase"), order)
+    found = _ordered(settled_rows, (*payload, "_phase"), order)
+    # after joins a table is not written in the order of its numbers, in which it is read
+    return found if order is None else found.order_by(sa.nulls_last(found.selected_columns["_seq"]))
 
 
 def _contested(dialect: Dialect, shape: Shape, m: sa.Subquery, olds: Mapping[str, Any]) -> list[Any]:

@@ -7,13 +7,14 @@ Customer.io drop nothing that it had answered with 200?
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from revetl.contracts import IdentifierKind, Identity, OnChange, OnMoved, OnShared, WhenMissing
 from revetl.errors import ContractBroken, ExitCode
-from tests.suites.world import World, attribute, people_sync
+from tests.suites.world import FAST, World, attribute, people_sync
 
 FIELDS = (attribute("email", format="email", normalize="email"), attribute("plan"), attribute("spent", "number"))
 SENDS = Identity(declared=True, on_change=OnChange.SEND)
@@ -225,3 +226,15 @@ def test_addresses_that_name_people_collide_in_other_spellings(world: World) -> 
     error = world.run().syncs[0].error
     assert error is not None
     assert error.code == "RV201", "the same spelling twice is a model that is wrong"
+
+
+def test_a_plan_of_many_rows_is_read_in_the_order_in_which_it_is_sent(world: World) -> None:
+    """An engine may write what it has joined in another order than it was numbered in."""
+    people(world, SENDS)
+    model(world)
+    world.sql("INSERT INTO people SELECT CAST(i AS text), 'u' || i || '@x.com', 'free', 1 FROM generate_series(1, 40000) AS t(i)")
+    assert world.run(baseline=True).exit_code == ExitCode.OK
+    world.sql("UPDATE people SET plan = 'pro'")
+
+    result = world.run(settings=replace(FAST, max_batch_operations=1_000), full_refresh=True)
+    assert (result.syncs[0].error, result.syncs[0].acknowledged) == (None, 40_000)
