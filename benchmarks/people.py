@@ -102,8 +102,8 @@ def run(place: str, port: int, made: Any = None) -> dict[str, float]:
                 site_id="site", api_key="key", base_url=f"http://127.0.0.1:{port}", concurrency=4
             )
 
-        def send(self, body: bytes, *, deadline_s: float) -> Any:
-            return self.sender.send(body, deadline_s=deadline_s)
+        def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Any:
+            return self.sender.send(body, deadline_s=deadline_s, path=path)
 
         def workspace_id(self) -> str:
             return "1"

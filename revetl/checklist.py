@@ -103,7 +103,7 @@ def checklist(
     syncs = [sync for sync in project.syncs.values() if sync.enabled]
     facts = _Facts(
         project=project, findings=open_findings(findings), people=tuple(s for s in syncs if s.type is SyncType.PERSON),
-        events=tuple(s for s in syncs if s.event), arrived=arrived,
+        events=tuple(s for s in syncs if s.type is SyncType.EVENT), arrived=arrived,
     )  # fmt: skip
     lines: tuple[Callable[[_Facts], Answer], ...] = (
         _identifier, _anonymous, _merge, _events, _properties, _sources, _types, _segments, _latency, _monitoring,

@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from revetl.customerio import TrackSender, loopback_only
-from revetl.destination import Reply
+from revetl.destination import BATCH, Reply
 from revetl.errors import ConfigError, DestinationDown
 
 START_S = 20.0
@@ -141,8 +141,8 @@ class _WithSandbox:
         self._sender = sender
         self._sandbox = sandbox
 
-    def send(self, body: bytes, *, deadline_s: float) -> Reply:
-        return self._sender.send(body, deadline_s=deadline_s)
+    def send(self, body: bytes, *, deadline_s: float, path: str = BATCH.path) -> Reply:
+        return self._sender.send(body, deadline_s=deadline_s, path=path)
 
     def workspace_id(self) -> str:
         return self._sender.workspace_id()

@@ -41,6 +41,8 @@ class Ignore:
     code: str
     reason: str
     where: Where = field(default=NOWHERE, compare=False)
+PLATFORM = "device.platform"  # fields of a device that are no attributes of it
+LAST_USED = "device.last_used"
 
 
 class FieldType(StrEnum):
@@ -114,6 +116,7 @@ class Field:
         by_rule: the same for single rules, which wins.
         zone: IANA zone of a naive timestamp or of a date that is sent as a timestamp.
         renamed_from: the name that it had before.
+        may_resubscribe: of `unsubscribed`: whether false is sent, which subscribes people again.
     """
 
     name: str
@@ -137,6 +140,7 @@ class Field:
     by_rule: tuple[tuple[str, OnViolation], ...] = ()
     zone: str = ""
     renamed_from: Rename | None = None
+    may_resubscribe: bool = False
     description: str = ""
     ignore: tuple[Ignore, ...] = field(default=(), compare=False, repr=False)
     where: Where = field(default=NOWHERE, compare=False)
@@ -167,6 +171,8 @@ class Field:
         facts: list[Any] = [self.name, self.type, self.on_null, self.normalize, self.zone]
         if self.items:
             facts.append(self.written()[3:])
+        if self.may_resubscribe:
+            facts.append("may_resubscribe")
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
 
 
@@ -175,6 +181,13 @@ class SyncType(StrEnum):
 
     PERSON = "person"
     EVENT = "event"
+    PAGE = "page"
+    SCREEN = "screen"
+    OBJECT = "object"
+    RELATIONSHIP = "relationship"
+    DEVICE = "device"
+    SEGMENT = "segment"
+    SUPPRESSION = "suppression"
 
     @property
     def keeps_values(self) -> bool:
@@ -182,27 +195,46 @@ class SyncType(StrEnum):
 
         Else each key is sent once, and the state is a *ledger* of what was acknowledged.
         """
-        return self != SyncType.EVENT
+        return self not in {SyncType.EVENT, SyncType.PAGE, SyncType.SCREEN}
 
     @property
     def waits_for_people(self) -> bool:
         """Whether a row belongs to a person, and goes out only once Customer.io has acknowledged that person."""
-        return self == SyncType.EVENT
+        return self not in {SyncType.PERSON, SyncType.OBJECT, SyncType.SUPPRESSION}
+
+    @property
+    def names_people(self) -> bool:
+        """Whether its rows name a person at all."""
+        return self is not SyncType.OBJECT
+
+    @property
+    def keyed_by_person(self) -> bool:
+        """Whether the identifier of the person is the whole key of a row."""
+        return self in {SyncType.PERSON, SyncType.SEGMENT, SyncType.SUPPRESSION}
+
+    @property
+    def keyed_by_pair(self) -> bool:
+        """Whether a row's key is a person and something of theirs: a JSON array of two texts."""
+        return self in {SyncType.DEVICE, SyncType.RELATIONSHIP}
 
     @property
     def writes_people(self) -> bool:
         """Whether it makes or deletes profiles, so that a run needs the workspace's lease."""
-        return self == SyncType.PERSON
+        return self in {SyncType.PERSON, SyncType.SUPPRESSION}
 
     @property
     def phase(self) -> int:
-        """When a run sends it: lower numbers first; deletes come last, in the opposite order."""
-        return {SyncType.PERSON: 0}.get(self, 3)
+        """When a run sends it: lower numbers first; deletes come last, in the opposite order.
+
+        Suppressions come first, so that nothing is sent of somebody who is suppressed in the same run.
+        """
+        return {SyncType.SUPPRESSION: 0, SyncType.PERSON: 1, SyncType.OBJECT: 3}.get(self, 4)
 
     @property
     def noun(self) -> str:
         """What rows of this type are called, in the plural."""
-        return {SyncType.PERSON: "people"}.get(self, f"{self}s")
+        return {SyncType.PERSON: "people", SyncType.PAGE: "page views", SyncType.SCREEN: "screen views",
+                SyncType.SEGMENT: "members"}.get(self, f"{self}s")  # fmt: skip
 
 
 class IdentifierKind(StrEnum):
@@ -214,11 +246,12 @@ class IdentifierKind(StrEnum):
 
 
 class WhenMissing(StrEnum):
-    """What happens to a person whose row left the model."""
+    """What happens in Customer.io when a row left the model of a snapshot."""
 
     IGNORE = "ignore"
     DELETE = "delete"
     SUPPRESS = "suppress"
+    UNSUPPRESS = "unsuppress"
     CLEAR = "clear"
 
 
@@ -393,6 +426,11 @@ class Sync:
         anonymous: for events: the column with an anonymous id (`no_person: anonymous`).
         occurred_at: for events: the column with the time of the fact.
         zone: for events: IANA zone of a naive `occurred_at`.
+        event_column: for page and screen views: the column with the name, where it is not always the same.
+        object_type: of objects and relationships: the id of the type in Customer.io.
+        object_sync: for relationships: the sync whose objects they wait for, if there is one.
+        platform: for devices: `ios` or `android`, where it is not a column.
+        segment_id: of a manual segment.
         duplicates: for people: declared rules that tell duplicates; None where nothing is declared.
         role: for events: what they are, by the taxonomy or by a common name.
         amount, currency: of purchases and refunds: the properties with the money, which the ledger keeps as sent.
@@ -415,6 +453,11 @@ class Sync:
     anonymous: str = ""
     occurred_at: str = ""
     zone: str = ""
+    event_column: str = ""
+    object_type: str = ""
+    object_sync: str = ""
+    platform: str = ""
+    segment_id: int = 0
     when_missing: WhenMissing = WhenMissing.IGNORE
     no_person: NoPerson = NoPerson.SKIP
     unknown_person: UnknownPerson = UnknownPerson.HOLD
@@ -490,21 +533,32 @@ class Sync:
         return self.type.waits_for_people
 
     @property
+    def names_people(self) -> bool:
+        """As `SyncType.names_people`."""
+        return self.type.names_people
+
+    @property
     def belongs_to(self) -> dict[str, str]:
-        """To whom its rows belong: names of syncs, by the column of the plan with the owner's key; rows wait for them."""
-        return {"_person": self.person_sync} if self.waits_for_people else {}
+        """To whom its rows belong: names of syncs, by the column of the plan with the owner's key; rows wait for them.
+
+        The name is empty where no sync sends the owners: then nothing is waited for.
+        """
+        found = {"_person": self.person_sync} if self.waits_for_people else {}
+        return found | ({"_object": self.object_sync} if self.type is SyncType.RELATIONSHIP else {})
 
     @property
     def owners(self) -> tuple[str, ...]:
         """Names of the syncs whose rows it waits for."""
-        return tuple(self.belongs_to.values())
+        return tuple(name for name in self.belongs_to.values() if name)
 
     def contract(self) -> dict[str, Any]:
         """What decides whether a row is accepted and how it is sent, as JSON; what has its default is left out.
 
         Where it stands in the file and what is said about it are no part of it.
         """
-        own: dict[str, Any] = _plain(self, ("type", "identifier", "event", "renamed_from"))
+        own: dict[str, Any] = _plain(self, (
+            "type", "identifier", "event", "renamed_from", "event_column", "object_type", "platform", "segment_id",
+        ))  # fmt: skip
         return {**own, "fields": [_plain(one) for one in self.sent_fields]}
 
     def contract_digest(self) -> str:

@@ -33,10 +33,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from revetl.destination import Action, Batch, Operation, Outcome, Refusal, Reply, Verdict
+from revetl.destination import BATCH, Action, Batch, Operation, Outcome, Refusal, Reply, Route, Verdict
 from revetl.errors import ConfigError, CredentialsRefused, DestinationDown
 
-BATCH_PATH = "/api/v2/batch"
 REGION_PATH = "/api/v1/accounts/region"
 MAX_BODY_BYTES = 500_000  # Track API v2, "batch": a request smaller than 500 kB
 MAX_REPLY_BYTES = 1_000_000
@@ -47,7 +46,6 @@ LONGEST_TEXT = 1_000  # of a server's sentence, that is looked at
 MOST_ERRORS = 20  # of one row, that are looked at
 LONGEST_FIELD = 160  # an attribute's name has at most 150 bytes
 TLS_REFUSED = "SSLError"  # `Reply.error` of a connection whose certificate or protocol was not acceptable
-_FRAME = len(b'{"batch":[]}')
 _REASON = re.compile(r"[a-z][a-z_]{0,39}")
 # Customer.io's messages may repeat what was sent: in quotes (which may hold quotes), or as an address
 _QUOTED = re.compile(r"""".*"|".*|`.*`|`.*|(?<!\w)'.*?'(?!\w)|(?<!\w)'.*|\S*@\S*""")
@@ -66,7 +64,9 @@ def _no_probe(_when: str, _what: str) -> None:
     """Outside of tests nobody watches the socket."""
 
 
-def pack(operations: Sequence[Operation], *, max_operations: int, max_bytes: int) -> Iterator[Batch]:
+def pack(
+    operations: Sequence[Operation], *, max_operations: int, max_bytes: int, route: Route = BATCH
+) -> Iterator[Batch]:
     """Operations as requests, in order, made one by one; each body is at most `max_bytes` exact UTF-8 bytes.
 
     An operation that alone exceeds `max_bytes` gets a request of its own (the encoder refuses those before).
@@ -76,21 +76,23 @@ def pack(operations: Sequence[Operation], *, max_operations: int, max_bytes: int
     """
     if max_operations < 1 or not 1 <= max_bytes <= MAX_BODY_BYTES:
         raise ValueError(f"a request has 1 or more operations and 1 to {MAX_BODY_BYTES} bytes")
+    frame, most = len(route.head) + len(route.tail), route.most or max_operations
     # bytes up to each operation, with the comma after it
     ends = list(accumulate(len(body) + 1 for _, body in operations))
     start = 0
     while start < len(operations):
         base = ends[start - 1] if start else 0
-        end = bisect_right(ends, base + max_bytes - _FRAME + 1, start)  # the last one has no comma
-        end = min(max(end, start + 1), start + max_operations)
-        yield batch_of(operations[start:end])
+        end = bisect_right(ends, base + max_bytes - frame + 1, start)  # the last one has no comma
+        end = min(max(end, start + 1), start + most)
+        yield batch_of(operations[start:end], route)
         start = end
 
 
-def batch_of(operations: Iterable[Operation]) -> Batch:
+def batch_of(operations: Iterable[Operation], route: Route = BATCH) -> Batch:
     """One request of these operations."""
     kept = tuple(operations)
-    return Batch(operations=kept, body=b'{"batch":[' + b",".join([body for _, body in kept]) + b"]}")
+    body = route.head + b",".join([body for _, body in kept]) + route.tail
+    return Batch(operations=kept, body=body, route=route)
 
 
 # --- what a reply means ------------------------------------------------------------------------------------------
@@ -117,6 +119,11 @@ def judge(reply: Reply, batch: Batch) -> Verdict:
         return Verdict(
             action=Action.STOP_CREDENTIALS, outcome=Outcome.NOT_SENT,
             reason=f"Customer.io refused the credentials (HTTP {status})",
+        )  # fmt: skip
+    if status == 404 and not batch.route.by_row:  # noqa: PLR2004 what the path names is not there
+        return Verdict(
+            action=Action.STOP_CONFIG, outcome=Outcome.NOT_SENT,
+            reason=f"Customer.io does not have what {batch.route.path.split('?')[0]} names (HTTP 404)",
         )  # fmt: skip
     if status in {400, 413, 422}:
         return _whole_refused(reply, batch)
@@ -176,6 +183,8 @@ def _accepted(reply: Reply, batch: Batch) -> Verdict:
     if "error" in body or "meta" in body:  # how the older endpoints, and proxies, say that something failed
         return _not_understood("the answer speaks of an error and does not say which row")
     errors = body.get("errors")
+    if not batch.route.by_row and (errors is not None or reply.status != 200):  # noqa: PLR2004 the documented success
+        return _not_understood("the answer speaks of an error and does not say which row")
     if errors is None and reply.status == 200:  # noqa: PLR2004 the documented success
         return Verdict(action=Action.DONE, outcome=Outcome.ACCEPTED)
     if not isinstance(errors, list) or (not errors and reply.status != 200):  # noqa: PLR2004 partial failure
@@ -217,7 +226,7 @@ def _whole_refused(reply: Reply, batch: Batch) -> Verdict:
         status=reply.status,
     )  # fmt: skip
     try:
-        named = [e for e in json.loads(reply.body)["errors"] if isinstance(e, dict)]
+        named = [e for e in json.loads(reply.body)["errors"] if isinstance(e, dict)] if batch.route.by_row else []
     except (ValueError, RecursionError, LookupError, TypeError):
         named = []
     if named:
@@ -355,9 +364,9 @@ class TrackSender:
         self._concurrency = concurrency
         self._base = base_url.rstrip("/") or f"https://{_region(region).track_host}"
 
-    def send(self, body: bytes, *, deadline_s: float) -> Reply:
+    def send(self, body: bytes, *, deadline_s: float, path: str = BATCH.path) -> Reply:
         """Post one batch; see `destination.Sender`."""
-        return self._exchange("POST", BATCH_PATH, body, deadline_s)
+        return self._exchange("POST", path, body, deadline_s)
 
     def workspace(self) -> Workspace:
         """Which workspace the credentials belong to; nothing is changed there.

@@ -21,7 +21,18 @@ from typing import Protocol
 from tenacity import RetryCallState, stop_after_attempt, wait_exponential
 
 from revetl.customerio import MAX_BODY_BYTES, batch_of, judge, pack
-from revetl.destination import Action, Batch, Operation, Outcome, Refusal, Reply, Sender, Verdict
+from revetl.destination import (
+    BATCH,
+    Action,
+    Batch,
+    Operation,
+    Outcome,
+    Refusal,
+    Reply,
+    Route,
+    Sender,
+    Verdict,
+)
 from revetl.errors import (
     ConfigError,
     CredentialsRefused,
@@ -315,11 +326,14 @@ class Window:
         self._waiting: deque[Request] = deque()
         self._known = _Outcomes()
 
-    def open(self, operations: Sequence[Operation], refusals: Sequence[Refusal], now: float) -> None:
+    def open(
+        self, operations: Sequence[Operation], refusals: Sequence[Refusal], now: float, route: Route = BATCH
+    ) -> None:
         """A chunk to send, and rows of it that our own checks refused. The one before must be over."""
         self._source = pack(
-            operations, max_operations=self._settings.max_batch_operations, max_bytes=self._settings.max_batch_bytes
-        )
+            operations, max_operations=self._settings.max_batch_operations, max_bytes=self._settings.max_batch_bytes,
+            route=route,
+        )  # fmt: skip
         self._exhausted = False
         self._known.refusals.extend(refusals)
         self.stats.rows += len(refusals)
@@ -502,8 +516,8 @@ class Window:
         middle = len(operations) // 2
         for half in (operations[middle:], operations[:middle]):
             self._waiting.appendleft(Request(
-                batch=batch_of(half), maybe_applied=request.maybe_applied, misread=request.misread, fresh=False,
-                retrying=misread, reason=verdict.reason,
+                batch=batch_of(half, request.batch.route), maybe_applied=request.maybe_applied, misread=request.misread,
+                fresh=False, retrying=misread, reason=verdict.reason,
             ))  # fmt: skip
 
     def _again(self, request: Request, verdict: Verdict, now: float) -> None:
@@ -585,7 +599,7 @@ class Delivery:
 
     def deliver(
         self, operations: Sequence[Operation], refusals: Sequence[Refusal] = (), *, idle_every_s: float,
-        progress: Callable[[int], None] = lambda _: None,
+        progress: Callable[[int], None] = lambda _: None, route: Route = BATCH,
     ) -> Iterator[Settled | Idle]:  # fmt: skip
         """Send the operations in order, and say what became of each.
 
@@ -598,11 +612,12 @@ class Delivery:
             refusals: rows of the same chunk that our own checks refused; they count and are passed through.
             idle_every_s: see above.
             progress: told the number of rows of the run that have an outcome, as soon as they do.
+            route: where they go.
         """
         window, clock = self._window, self._clock
         if window.stopped:
             return
-        window.open(operations, refusals, clock.monotonic())
+        window.open(operations, refusals, clock.monotonic(), route)
         flying: dict[Future[Reply], Request] = {}
         idle_at = clock.monotonic() + idle_every_s
         pool = ThreadPoolExecutor(max_workers=self._settings.concurrency, thread_name_prefix="revetl")
@@ -641,7 +656,10 @@ class Delivery:
                                       hint="the next run sends the rest: revetl run"))  # fmt: skip
                 continue
             request = window.launch(now)
-            future = pool.submit(self._sender.send, request.batch.body, deadline_s=self._settings.request_deadline_s)
+            batch = request.batch
+            future = pool.submit(
+                self._sender.send, batch.body, deadline_s=self._settings.request_deadline_s, path=batch.route.path
+            )
             flying[future] = request
         return pause
 

@@ -20,6 +20,27 @@ class Outcome(StrEnum):
     NOT_SENT = "not_sent"  # certainly not applied: never written to a socket, or answered 401/403/429
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where operations of one kind go, and how they become a request's body.
+
+    Attributes:
+        path: of the address, with its query.
+        head, tail: around the operations, which commas separate.
+        most: operations of one request; 0 where only the settings bound them.
+        by_row: whether an answer may name single rows; else it is about the whole request.
+    """
+
+    path: str
+    head: bytes
+    tail: bytes
+    most: int = 0
+    by_row: bool = True
+
+
+BATCH = Route(path="/api/v2/batch", head=b'{"batch":[', tail=b"]}")
+
+
 class Operation(NamedTuple):
     """One encoded operation of a batch (a tuple, since a run makes one for every row).
 
@@ -75,10 +96,12 @@ class Batch:
     Attributes:
         operations: one or more.
         body: the whole request body; built once, so that a retry sends the same bytes.
+        route: where it goes.
     """
 
     operations: tuple[Operation, ...]
     body: bytes
+    route: Route = BATCH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +162,8 @@ class Verdict:
 class Sender(Protocol):
     """The effect: one request out, one reply back. Thread-safe; never raises for network trouble."""
 
-    def send(self, body: bytes, *, deadline_s: float) -> Reply:
-        """Post one batch body; the whole exchange takes at most `deadline_s` seconds by our own clock."""
+    def send(self, body: bytes, *, deadline_s: float, path: str = BATCH.path) -> Reply:
+        """Post one batch body to its path; the whole exchange takes at most `deadline_s` seconds by our own clock."""
 
     def close(self) -> None:
         """Close the connections."""

@@ -80,6 +80,7 @@ class Shape:
     anonymous: Column | None = None
     occurred_at: Column | None = None
     order: Column | None = None
+    event_name: Column | None = None
     duplicates: tuple[tuple[Column, ...], ...] = ()
     rank: Column | None = None
 
@@ -132,6 +133,7 @@ def bind(sync: Sync, found: Sequence[Column]) -> Shape:
         )
     person, anonymous = pick(sync.person, "the person"), pick(sync.anonymous, "the anonymous id")
     occurred_at = pick(sync.occurred_at, "occurred_at")
+    event_name = pick(sync.event_column, "the event's name")
     if occurred_at is not None:
         as_field = Field(name="occurred_at", column=sync.occurred_at, type=FieldType.TIMESTAMP, zone=sync.zone)
         if problem := type_problem(as_field, occurred_at):
@@ -171,6 +173,7 @@ def bind(sync: Sync, found: Sequence[Column]) -> Shape:
         occurred_at=occurred_at,
         order=order,
         rank=rank,
+        event_name=event_name,
         duplicates=tuple(alike),
     )
 
@@ -189,6 +192,7 @@ class Known:
         money: whether the ledger keeps amounts yet.
         copies: for each old name under which events were ever sent a second time, the first fence that did; 0 where
             that is over.
+        suppressed: `_key` of people who are suppressed by a sync, or are to be: nothing else is sent of them.
     """
 
     usable: frozenset[str] = frozenset()
@@ -199,6 +203,7 @@ class Known:
     tombs: sa.Table | None = None
     money: bool = False
     copies: Mapping[str, int] = attribute(default_factory=dict)
+    suppressed: sa.Select[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +269,12 @@ def _blank(value: Any) -> Any:  # noqa: ANN401 a SQL expression
     return sa.func.coalesce(sa.func.trim(sa.func.replace(value, "\u200b", "")), "") == ""
 
 
+def _unwanted(dialect: Dialect, known: Known, rule: str, person: Any) -> list[Any]:  # noqa: ANN401 SQL expressions
+    """The conditions under which nothing is sent of a person: forgotten on request, or suppressed by a sync."""
+    found = [] if known.tombs is None else [_forgotten(dialect, known.tombs, rule, person)]
+    return found if known.suppressed is None else [*found, person.in_(known.suppressed)]
+
+
 def _forgotten(dialect: Dialect, tombs: sa.Table, rule: str, key: Any) -> Any:  # noqa: ANN401 SQL expressions
     """Whether a key is that of a forgotten person (`forget.digest` in SQL)."""
     salt = sa.select(sa.func.max(tombs.c.salt)).scalar_subquery()
@@ -285,7 +296,23 @@ def row_digest(dialect: Dialect, values: Sequence[Any]) -> Any:  # noqa: ANN401 
 
 def _key_of(dialect: Dialect, shape: Shape) -> Any:  # noqa: ANN401 a SQL expression
     """The key of a model's row: an identifier in the form in which it is sent, or the text of a fact's key."""
-    return _text_key(dialect, shape.key, shape.sync.identifier.value if shape.sync.is_person else "")
+    kind, rule = shape.sync.type, shape.sync.identifier.value
+    key = _text_key(dialect, shape.key, rule if kind.keyed_by_person else "")
+    if not kind.keyed_by_pair:
+        return key
+    person = _person_of(dialect, shape)
+    return sa.case((sa.or_(person.is_(None), _blank(key)), sa.cast(sa.null(), sa.Text)), else_=_pair(person, key))
+
+
+def _pair(first: Any, second: Any) -> Any:  # noqa: ANN401 SQL expressions
+    """Two texts as one: the JSON array of both, without blanks."""
+    one, two = (sa.cast(sa.func.to_json(text), sa.Text) for text in (first, second))
+    return sa.func.concat("[", one, ",", two, "]")
+
+
+def _half(pair: Any, place: int) -> Any:  # noqa: ANN401 SQL expressions
+    """One text of a pair; anything for a key that is none."""
+    return sa.cast(sa.cast(pair, sa.JSON).op("->>")(sa.literal_column(str(place))), sa.Text)
 
 
 def _person_of(dialect: Dialect, shape: Shape) -> Any:  # noqa: ANN401 a SQL expression
@@ -316,11 +343,16 @@ def _owned(joined: Any, row: Mapping[str, Any], owners: Sequence[Owner]) -> tupl
     return joined, sa.and_(*known), sa.and_(*sure)
 
 
+def _sendable(field: Field, value: Any) -> Any:  # noqa: ANN401 SQL expressions
+    """The value of a field; of `unsubscribed` only true, unless the contract says that people may be subscribed again."""
+    return sa.case((value, value)) if field.name == "unsubscribed" and not field.may_resubscribe else value
+
+
 def _model(
     dialect: Dialect, shape: Shape, sql: str, extra: Sequence[Any] = (), *, spellings: bool = False
 ) -> sa.Subquery:
     fields = [
-        canonical_value(dialect, field, column, canonical).label(quoted(field_column(field.name)))
+        _sendable(field, canonical_value(dialect, field, column, canonical)).label(quoted(field_column(field.name)))
         for field, column, canonical in zip(shape.sync.fields, shape.columns, shape.canonical, strict=True)
     ]
     head = [sa.literal(1).label("_m"), _key_of(dialect, shape).label("_key"), *extra]
@@ -490,7 +522,8 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
     otherwise, so that the fold keeps it.
     """
     sync = shape.sync
-    extra = [_person_of(dialect, shape).label("_person")] if tables.owned_by else []
+    parts = {"_person": lambda: _person_of(dialect, shape), "_object": lambda: _text_key(dialect, shape.key, "")}
+    extra = [parts[name]().label(name) for name in tables.owned_by]
     extra += [source_column(shape.rank.name).label("_rank")] if shape.rank is not None else []
     m = _model(dialect, shape, sql, extra, spellings=options.spellings)
     names = [field_column(field.name) for field in sync.fields]
@@ -507,7 +540,16 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
         t = o = None  # type: ignore[assignment]  # the columns below become constants
         joined, key, matched, contract = m, m.c._key, sa.false(), sa.null()  # type: ignore[assignment]
 
-    whose = {name: sa.func.coalesce(m.c[name], t.c[name]) if known.has_state else m.c[name] for name in tables.owned_by}
+    whose: dict[str, Any] = {name: m.c[name] for name in tables.owned_by}
+    if o is not None:
+        # of a row that is in neither, the request without an answer told whose it is by its key
+        of_key = [_half(o.c._key, i) if sync.type.keyed_by_pair else o.c._key for i in range(len(whose))]
+        nowhere = sa.and_(m.c._key.is_(None), t.c._key.is_(None))
+        whose = {
+            name: sa.case((nowhere, told), else_=sa.func.coalesce(m.c[name], t.c[name])) if erasing
+            else sa.func.coalesce(m.c[name], t.c[name])
+            for name, told in zip(whose, of_key, strict=True)
+        }  # fmt: skip
     joined, live, sure = _owned(joined, whose, owners)
     digests = shape.digests()
     values: list[Any] = []
@@ -583,16 +625,15 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
     person = level1.c._person if tables.owned_by else level1.c._key
 
     missing: Any = "gone"
-    if sync.when_missing is WhenMissing.DELETE:
+    if sync.when_missing in {WhenMissing.DELETE, WhenMissing.UNSUPPRESS}:
         missing = "delete"
     elif sync.when_missing is WhenMissing.SUPPRESS:
         missing = "suppress"
     cases: list[tuple[Any, Any]] = []
     if options.spellings:
         cases.append((level1.c._clash, sa.literal("collision")))
-    if known.tombs is not None:
-        buried = _forgotten(dialect, known.tombs, sync.identifier.value, person)
-        cases.append((buried, sa.case((level1.c._m.is_(None), "stray"), else_="forgotten")))
+    unwanted = _unwanted(dialect, known, sync.identifier.value, person) if sync.names_people else []
+    cases += [(one, sa.case((level1.c._m.is_(None), "stray"), else_="forgotten")) for one in unwanted]
     doubt: Any = sa.false()
     if o is not None:
         # a refusal does not tell what became of an attempt before it, which had no answer: that row is redriven as well,
@@ -616,7 +657,7 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
             settled = sa.and_(level1.c._matched, level1.c._outcome.is_(None), untouched)
             cases.append((settled, sa.literal("same")))
     if owners:
-        nobody = "waiting" if sync.no_person is NoPerson.HOLD else "skipped"
+        nobody = "nobody" if sync.no_person is NoPerson.HOLD else "skipped"
         cases.append((level1.c._person.is_(None), sa.literal(nobody)))
     cases.append((_blank(level1.c._key), sa.literal("bad_key")))
     if owners:
@@ -728,6 +769,7 @@ def _ledger_changes(  # noqa: PLR0913 each is one part of the question
 def event_extras(shape: Shape) -> list[str]:
     """The columns of a plan that only some event syncs have."""
     late = ["_late"] if shape.sync.late_property else []
+    late += ["_name"] if shape.event_name is not None else []
     return [*(MONEY if shape.sync.amount else ()), *(["_odd"] if shape.order is not None else []), *late]
 
 
@@ -748,8 +790,11 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
              _occurred(dialect, shape).label("_occurred_at")]  # fmt: skip
     if shape.order is not None:
         extra.append(_text_key(dialect, shape.order, "").label("_order"))
+    if shape.event_name is not None:
+        extra.append(sa.func.trim(sa.cast(source_column(shape.event_name.name), sa.Text)).label("_name"))
     inner = _model(dialect, shape, sql, extra)
-    digest = row_digest(dialect, [inner.c._person, inner.c._occurred_at, *(inner.c[name] for name in names)])
+    named = [inner.c._name] if shape.event_name is not None else []
+    digest = row_digest(dialect, [inner.c._person, inner.c._occurred_at, *named, *(inner.c[name] for name in names)])
     of_order: list[Any] = []
     if shape.order is not None and sync.amount:
         total = sa.func.sum(amount_of(shape, inner)).over(partition_by=inner.c._order)
@@ -764,8 +809,7 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
     cases: list[tuple[Any, Any]] = []
     key: Any = m.c._key
     kept: list[Any] = []
-    if known.tombs is not None:
-        cases.append((_forgotten(dialect, known.tombs, sync.identifier.value, m.c._person), sa.literal("forgotten")))
+    cases += [(buried, sa.literal("forgotten")) for buried in _unwanted(dialect, known, sync.identifier.value, m.c._person)]
     if known.has_state:
         variants = [old_name] if old_name else []
         s = tables.state.c
@@ -834,6 +878,8 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
         "_recorded": sa.cast(sa.literal(int(options.baseline)), sa.BigInteger),
         "_late": sa.func.coalesce(m.c._occurred_at < options.now_s - sync.late_after_s, sa.false()),
     }  # fmt: skip
+    if shape.event_name is not None:
+        found["_name"] = m.c._name
     return sa.select(
         sa.case(*cases, else_=sa.literal("event")).label("_op"),
         key.label("_key"),
@@ -958,6 +1004,7 @@ def to_send(  # noqa: PLR0913 which rows, and how to read them
         head = [c._seq, c._op, c._key, *(c[f"_m{w}"] for w in range(shape.words))]
     else:
         head = [c._seq, c._key, c._person, c._anonymous, c._occurred_at, c._variant]
+        head += [c._name] if shape.event_name is not None else []
     values = [
         readable(dialect, c[field_column(field.name)], canonical, widest.get(field.name))
         for field, canonical in zip(shape.sync.fields, shape.canonical, strict=True)

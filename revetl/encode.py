@@ -8,7 +8,8 @@ of the Customer.io documentation, as kept in `docs/limits.md`.
 Row layouts (`diffsql.to_send`):
 
     person  _seq, _op, _key, mask..., one value a field        (bit i of mask i // 62: field i changed)
-    event   _seq, _key, _person, _anonymous, _occurred_at, _variant, one value a field (and whether it is late, if flagged)
+    event   _seq, _key, _person, _anonymous, _occurred_at, _variant, (_name, where it is a column), one value a field (and
+            whether it is late, if flagged)
 
 What is written (compact; keys in this order, attributes in the contract's order):
 
@@ -29,7 +30,7 @@ the rule of the contract that the row breaks, if it is one (`docs/contract.md`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import groupby
@@ -66,8 +67,6 @@ MAX_NAME_BYTES = 150  # names of people's attributes
 MAX_EVENT_NAME_BYTES = 100
 MAX_ATTRIBUTES = 300  # of one identify
 MAX_VALUE_BYTES = 1_000  # attributes of people; event properties are bounded by the operation only
-_ERASING = frozenset({"delete", "suppress"})
-_EMPTYING = frozenset({"clear", "release"})
 _SENDING = frozenset({"create", "update", "redrive"})
 
 
@@ -79,53 +78,54 @@ class Encoded(NamedTuple):
     warnings: list[Warned]
 
 
-class PersonEncoder:
-    """Encodes rows of a person sync.
+class SnapshotEncoder:
+    """Encodes rows of a sync whose state keeps values; the types differ in their templates and in the texts of their heads.
 
     Args:
-        timestamp: Unix seconds for identify's `timestamp`, which orders our own writes; None leaves it out.
-        now_s: what the bound `now` of a contract means, Unix seconds.
-
-    Raises:
-        ConfigError: an attribute's name cannot be sent.
+        sync: the sync.
+        codecs: one for each field.
+        shapes: the template of an upsert.
+        erase: the template of a row without its values, by the plan's operation: it goes, or is emptied.
+        whole: whether an update is sent with all its attributes.
+        leading: how many of the first fields stand in the head of the template (`led`).
     """
 
-    def __init__(self, sync: Sync, *, timestamp: int | None = None, now_s: int = 0) -> None:
-        for field in sync.fields:
-            _require_name(sync, field.name, "attribute", MAX_NAME_BYTES)
-        self._sync = sync
-        self._codecs = [Codec(field, limit=MAX_VALUE_BYTES, now_s=now_s) for field in sync.fields]
+    def __init__(  # noqa: PLR0913 each is a part of the template
+        self, sync: Sync, *, codecs: Sequence[Codec], shapes: Shapes, erase: Mapping[str, bytes], whole: bool = False,
+        leading: int = 0,
+    ) -> None:  # fmt: skip
+        self.sync = sync
+        self._codecs = codecs
+        self._shapes = shapes
+        self._erasing = erase
+        self._whole = whole
+        self._leading = leading
         self._words = max(1, -(-len(sync.fields) // MASK_BITS))
-        self._person = b'{"type":"person","identifiers":{"%b":%%b},"action":' % sync.identifier.encode()
-        stamp = b"" if timestamp is None else b'"timestamp":%d,' % timestamp
-        self._tails = {op: b'"%b"}' % op.encode() for op in _ERASING}
-        second = sync.second
-        for op, names in (
-            ("clear", [f.name for f in sync.fields if clearable(f)]), ("release", [second.name] if second else []),
-        ):  # fmt: skip
-            nulls = b"".join(b",%b:null" % orjson.dumps(name) for name in names)
-            # `_update`: who is not there any more is not made again by it
-            self._tails[op] = (b'"identify",' + stamp + b'"attributes":{"_update":true' + nulls + b"}}").replace(b"%", b"%%")
-        self._shapes = Shapes(
-            self._person + b'"identify",' + stamp + b'"attributes":{', 1, sync.fields, b"}}", nulls=True
-        )
+
+    def heads(self, keys: Sequence[Any], found: Found) -> list[list[bytes]]:
+        """The texts that a page's keys give to the template's head."""
+        raise NotImplementedError
+
+    def led(self, texts: Sequence[list[bytes]], rows: int) -> list[list[bytes]]:
+        """The texts that the leading fields give to the template's head, after those of the keys."""
+        del rows
+        return list(texts)
 
     def encode(self, rows: Sequence[tuple[Any, ...]]) -> Encoded:
         """Operations and refusals of a page of rows.
 
         Raises:
-            ValueError: a row has an operation that is none of create, update, redrive, clear, release, delete and suppress.
+            ValueError: a row has an operation that is none of create, update, redrive, and what the type erases by.
         """
         out = Encoded([], [], [])
-        ops = {row[1] for row in rows}
-        without = _ERASING | _EMPTYING  # a value of the row
-        if not ops <= _SENDING | without:
-            raise ValueError(f"unknown operations in the plan: {sorted(map(str, ops - _SENDING - without))}")
-        if not ops & without:
+        ops, erasing = {row[1] for row in rows}, self._erasing.keys()
+        if not ops <= _SENDING | erasing:
+            raise ValueError(f"unknown operations in the plan: {sorted(map(str, ops - _SENDING - erasing))}")
+        if not ops & erasing:
             self._upsert(rows, out)
             return out
         # a plan ends with what it erases, so there are at most a few such groups in a page
-        for op, group in groupby(rows, lambda row: row[1] if row[1] in without else ""):
+        for op, group in groupby(rows, lambda row: row[1] if row[1] in erasing else ""):
             if op:
                 self._erase(op, list(group), out)
             else:
@@ -136,34 +136,75 @@ class PersonEncoder:
         if not rows:
             return
         seqs, ops, keys, *rest = zip(*rows, strict=True)
-        found = _Found()
-        identifiers = _identifiers(keys, self._sync.identifier, found)
+        found = Found()
+        heads = self.heads(keys, found)
         texts, nulls = _texts(self._codecs, rest[self._words :], found)
+        if self._leading:
+            heads += self.led(texts[: self._leading], len(rows))
+            texts, nulls = texts[self._leading :], [i - self._leading for i in nulls if i >= self._leading]
+        elif self._whole:
+            heads += self.led([], len(rows))
         masks = None
-        if "update" in ops:
+        if "update" in ops and not self._whole:
             words = rest[: self._words]
             changed: Iterable[int] = words[0]
             for i, word in enumerate(words[1:], 1):
                 changed = [low | (high << (MASK_BITS * i)) for low, high in zip(changed, word, strict=True)]
             everything = self._shapes.everything
             masks = [m if op == "update" else everything for op, m in zip(ops, changed, strict=True)]
-        bodies = self._shapes.fill([identifiers, *texts], masks, nulls)
+        bodies = self._shapes.fill([*heads, *texts], masks, nulls)
         if len(self._codecs) > MAX_ATTRIBUTES:
             for i, body in enumerate(bodies):
-                if i not in found and (n := len(orjson.loads(body)["attributes"])) > MAX_ATTRIBUTES:
+                if i not in found and (n := len(attributes_of(body))) > MAX_ATTRIBUTES:
                     message = f"the row has {n} attributes, more than {MAX_ATTRIBUTES}"
                     found.add(i, "", Problem("too_many", message))
-        _append(out, seqs, bodies, found)
+        appended(out, seqs, bodies, found)
 
     def _erase(self, op: str, rows: Sequence[tuple[Any, ...]], out: Encoded) -> None:
-        found = _Found()
-        identifiers = _identifiers([row[2] for row in rows], self._sync.identifier, found)
-        template = self._person + self._tails[op]
-        _append(out, [row[0] for row in rows], [template % text for text in identifiers], found)
+        found = Found()
+        heads = self.heads([row[2] for row in rows], found)
+        template = self._erasing[op]
+        appended(out, [row[0] for row in rows], [template % texts for texts in zip(*heads, strict=True)], found)
+
+
+class PersonEncoder(SnapshotEncoder):
+    """Encodes rows of a person sync.
+
+    Args:
+        sync: the sync.
+        timestamp: Unix seconds for identify's `timestamp`, which orders our own writes; None leaves it out.
+        now_s: what the bound `now` of a contract means, Unix seconds.
+
+    Raises:
+        ConfigError: an attribute's name cannot be sent.
+    """
+
+    def __init__(self, sync: Sync, *, timestamp: int | None = None, now_s: int = 0) -> None:
+        for field in sync.fields:
+            require_name(sync, field.name, "attribute", MAX_NAME_BYTES)
+        person = b'{"type":"person","identifiers":{"%b":%%b},"action":' % sync.identifier.encode()
+        stamp = b"" if timestamp is None else b'"timestamp":%d,' % timestamp
+        tails = {op: b'"%b"}' % op.encode() for op in ("delete", "suppress")}
+        second = sync.second
+        for op, names in (
+            ("clear", [f.name for f in sync.fields if clearable(f)]), ("release", [second.name] if second else []),
+        ):  # fmt: skip
+            nulls = b"".join(b",%b:null" % orjson.dumps(name) for name in names)
+            # `_update`: who is not there any more is not made again by it
+            tails[op] = (b'"identify",' + stamp + b'"attributes":{"_update":true' + nulls + b"}}").replace(b"%", b"%%")
+        super().__init__(
+            sync, codecs=[Codec(field, limit=MAX_VALUE_BYTES, now_s=now_s) for field in sync.fields],
+            shapes=Shapes(person + b'"identify",' + stamp + b'"attributes":{', 1, sync.fields, b"}}", nulls=True),
+            erase={op: person + tail for op, tail in tails.items()},
+        )  # fmt: skip
+
+    def heads(self, keys: Sequence[Any], found: Found) -> list[list[bytes]]:
+        """The identifier."""
+        return [identifier_texts(keys, self.sync.identifier, found)]
 
 
 class EventEncoder:
-    """Encodes rows of an event sync; the event's id comes from the stream, the key and the variant (`ids.py`).
+    """Encodes rows of an event, page or screen sync; the event's id comes from the stream, the key and the variant (`ids.py`).
 
     A row with a variant is a copy of the event under that (old) name. A null property is left out: what was never
     there cannot be cleared. A row without a person needs an anonymous id.
@@ -173,15 +214,16 @@ class EventEncoder:
     """
 
     def __init__(self, sync: Sync, *, now_s: int = 0) -> None:
-        _require_name(sync, sync.event, "event", MAX_EVENT_NAME_BYTES)
+        if not sync.event_column:
+            require_name(sync, sync.event, "event", MAX_EVENT_NAME_BYTES)
         for field in sync.sent_fields:
-            _require_name(sync, field.name, "property", MAX_OPERATION_BYTES)
+            require_name(sync, field.name, "property", MAX_OPERATION_BYTES)
         self._sync = sync
         self._codecs = [Codec(field, limit=MAX_OPERATION_BYTES, now_s=now_s) for field in sync.sent_fields]
         self._ids = EventIds(sync.uid)
         # the identifiers and the name are texts of the row, too
-        head = b'{"type":"person","identifiers":{%b},"action":"event","name":%b,"id":"%b","timestamp":%b,"attributes":{'
-        self._shapes = Shapes(head, 4, sync.sent_fields, b"}}", nulls=False)
+        head = b'{"type":"person","identifiers":{%%b},"action":"%b","name":%%b,"id":"%%b","timestamp":%%b,"attributes":{'
+        self._shapes = Shapes(head % sync.type.encode(), 4, sync.sent_fields, b"}}", nulls=False)
 
     def encode(self, rows: Sequence[tuple[Any, ...]]) -> Encoded:
         """Operations and refusals of a page of rows."""
@@ -189,22 +231,26 @@ class EventEncoder:
         if not rows:
             return out
         seqs, keys, people, anonymous, times, variants, *columns = zip(*rows, strict=True)
-        found = _Found()
+        found = Found()
         facts = _event_keys(keys, found)
         owners = self._owners(people, anonymous, found)
-        names = self._names(variants, found)
+        if self._sync.event_column:
+            given, *columns = columns
+            names = _name_texts(given, found)
+        else:
+            names = self._names(variants, found)
         moments = _moments(times, found)
         texts, nulls = _texts(self._codecs, columns, found)
         ids = [text.encode() for text in self._ids.ids(facts, variants)]
-        _append(out, seqs, self._shapes.fill([owners, names, ids, moments, *texts], None, nulls), found)
+        appended(out, seqs, self._shapes.fill([owners, names, ids, moments, *texts], None, nulls), found)
         return out
 
-    def _owners(self, people: Sequence[Any], anonymous: Sequence[Any], found: _Found) -> list[bytes]:
+    def _owners(self, people: Sequence[Any], anonymous: Sequence[Any], found: Found) -> list[bytes]:
         """The inside of `identifiers` for each row: the person, else the anonymous id."""
         kind = self._sync.identifier
         known, guest = b'"%b":' % kind.encode(), b'"anonymous_id":'
         if None not in people:
-            return [known + text for text in _identifiers(people, kind, found)]
+            return [known + text for text in identifier_texts(people, kind, found)]
         owners = []
         for i, (person, other) in enumerate(zip(people, anonymous, strict=True)):
             if person is None and other is None:
@@ -220,7 +266,7 @@ class EventEncoder:
                 owners.append(guest + orjson.dumps(other) if person is None else known + orjson.dumps(person))
         return owners
 
-    def _names(self, variants: Sequence[str], found: _Found) -> list[bytes]:
+    def _names(self, variants: Sequence[str], found: Found) -> list[bytes]:
         texts, problems = {}, {}
         for variant in set(variants):
             name = variant or self._sync.event
@@ -235,10 +281,20 @@ class EventEncoder:
         return [texts[variant] for variant in variants]
 
 
+def attributes_of(body: bytes) -> dict[str, Any]:
+    """The attributes of an operation, wherever its type keeps them."""
+    found = json.loads(body)
+    for part in ("device", "cio_relationships"):
+        inner = found.get(part, found)
+        found = inner[0] if isinstance(inner, list) else inner
+    given = found.get("attributes", found.get("relationship_attributes", {}))
+    return given if isinstance(given, dict) else {}
+
+
 # --- rows ------------------------------------------------------------------------------------------------------
 
 
-class _Found:
+class Found:
     """The worst problem of each row of a page, the first of its kind, with its field; how many more; and the warnings."""
 
     def __init__(self) -> None:
@@ -253,6 +309,7 @@ class _Found:
         return row in self._worst
 
     def add(self, row: int, field: str, problem: Problem) -> None:
+        """Note a problem of a row."""
         known = self._worst.get(row)
         if known is not None:
             self._more[row] = self._more.get(row, 0) + 1
@@ -260,6 +317,7 @@ class _Found:
             self._worst[row] = (field, problem)
 
     def refusal(self, row: int, seq: int) -> Refusal:
+        """What is told of a row that has one."""
         field, problem = self._worst[row]
         more = self._more.get(row, 0)
         message = problem.message
@@ -270,7 +328,7 @@ class _Found:
 
 
 def _texts(
-    codecs: Sequence[Codec], columns: Sequence[Sequence[Any]], found: _Found
+    codecs: Sequence[Codec], columns: Sequence[Sequence[Any]], found: Found
 ) -> tuple[list[list[bytes]], list[int]]:
     """The texts of each column, and which columns have a null."""
     texts, nulls = [], []
@@ -287,7 +345,8 @@ def _texts(
     return texts, nulls
 
 
-def _append(out: Encoded, seqs: Sequence[int], bodies: Sequence[bytes], found: _Found) -> None:
+def appended(out: Encoded, seqs: Sequence[int], bodies: Sequence[bytes], found: Found) -> None:
+    """Add the rows of a page: each as an operation, or as a refusal."""
     if not found and max(map(len, bodies)) <= MAX_OPERATION_BYTES:
         # `Operation(seq, body)`, at half the cost
         out.operations.extend(map(partial(tuple.__new__, Operation), zip(seqs, bodies, strict=True)))
@@ -309,7 +368,7 @@ def _append(out: Encoded, seqs: Sequence[int], bodies: Sequence[bytes], found: _
 
 
 def _too_large(seq: int, body: bytes) -> Refusal:
-    attributes = json.loads(body)["attributes"]
+    attributes = attributes_of(body)
     sizes = {
         name: len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
         for name, value in attributes.items()
@@ -325,7 +384,7 @@ def _too_large(seq: int, body: bytes) -> Refusal:
 # --- identifiers, names, times ---------------------------------------------------------------------------------
 
 
-def _identifiers(keys: Sequence[Any], kind: IdentifierKind, found: _Found) -> list[bytes]:
+def identifier_texts(keys: Sequence[Any], kind: IdentifierKind, found: Found) -> list[bytes]:
     """JSON texts of identifiers; of one with a problem, anything."""
     email = kind is IdentifierKind.EMAIL
     texts = string_texts(keys, VISIBLE_ASCII)
@@ -359,7 +418,18 @@ def _identifier_problem(key: Any, *, email: bool) -> Problem | None:  # noqa: AN
     return None
 
 
-def _event_keys(keys: Sequence[Any], found: _Found) -> Sequence[str]:
+def _name_texts(names: Sequence[Any], found: Found) -> list[bytes]:
+    """JSON texts of names that come with the rows."""
+    texts = []
+    for i, name in enumerate(names):
+        said = _name_problem(name, MAX_EVENT_NAME_BYTES) if isinstance(name, str) else "is null"
+        if said:
+            found.add(i, "", Problem("event_name", f"the name {said}"))
+        texts.append(NULL if said else orjson.dumps(name))
+    return texts
+
+
+def _event_keys(keys: Sequence[Any], found: Found) -> Sequence[str]:
     """Keys that can be hashed. A NUL in one could make it look like a key and a variant."""
     with suppress(TypeError, UnicodeEncodeError):
         if not "".join(keys).encode().translate(None, VISIBLE_ASCII + b'"\\') and "" not in keys:
@@ -383,7 +453,7 @@ def _event_keys(keys: Sequence[Any], found: _Found) -> Sequence[str]:
     return usable
 
 
-def _moments(times: Sequence[Any], found: _Found) -> list[bytes]:
+def _moments(times: Sequence[Any], found: Found) -> list[bytes]:
     if set(map(type, times)) == {int} and min(times) > EARLIEST_S and max(times) < LATEST_S:
         return number_texts(times)
     texts = []
@@ -415,7 +485,12 @@ def _name_problem(name: str, limit: int) -> str:
     return f"has {size:,} bytes, more than {limit:,}" if size > limit else ""
 
 
-def _require_name(sync: Sync, name: str, what: str, limit: int) -> None:
+def require_name(sync: Sync, name: str, what: str, limit: int) -> None:
+    """Refuse a name that cannot be sent.
+
+    Raises:
+        ConfigError: it cannot.
+    """
     problem = _name_problem(name, limit)
     if problem:
         raise ConfigError(

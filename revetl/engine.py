@@ -26,7 +26,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from revetl import renames
-from revetl.contracts import IdentifierKind, Initial, Latency, OnViolation, Role, Sync
+from revetl.contracts import IdentifierKind, Initial, Latency, OnViolation, Role, Sync, SyncType
 from revetl.delivery import Clock, Delivery, DeliverySettings, Idle
 from revetl.destination import Refusal, Sender, Warned
 from revetl.diffsql import (
@@ -47,7 +47,8 @@ from revetl.diffsql import (
     to_send,
 )
 from revetl.duplicates import Candidates, find, record
-from revetl.encode import Encoded, EventEncoder, PersonEncoder
+from revetl.encode import Encoded
+from revetl.entities import Encoder, encoder_for, route_of
 from revetl.errors import (
     ConfigError,
     ContractBroken,
@@ -585,7 +586,10 @@ class Engine:
         self, compiled: CompiledSync, shape: Shape, stream: Stream, known: Known, asked: Options, *, planned: bool
     ) -> sa.Select[Any]:
         sync = compiled.sync
-        owners = [Owner(column=column, **self._owner(name, planned=planned)) for column, name in sync.belongs_to.items()]
+        owners = [
+            Owner(column=column, **self._owner(name, planned=planned)) for column, name in sync.belongs_to.items() if name
+        ]
+        known = replace(known, suppressed=self._suppressed(sync))
         return changes(
             self.warehouse.dialect, shape, compiled.sql, stream.tables, known, asked, owners,
             purchases=self._purchases_of(sync, asked, planned=planned),
@@ -666,6 +670,20 @@ class Engine:
                 ))  # fmt: skip
         return found
 
+    def _suppressed(self, sync: Sync) -> sa.Select[Any] | None:
+        """Keys of people of whom nothing is sent: those that a suppression sync has sent, or is to send."""
+        if not sync.names_people or sync.type is SyncType.SUPPRESSION:
+            return None
+        found = next((c for c in self.syncs.values() if c.sync.type is SyncType.SUPPRESSION), None)
+        if found is None or found.sync.identifier is not sync.identifier:
+            return None
+        keys = model_keys(self.warehouse.dialect, self._bind(found), found.sql).subquery("suppressing").c._key
+        listed: list[sa.Select[Any]] = [sa.select(keys).where(keys.is_not(None))]
+        state = self.tables_of(found.sync).state
+        if state.name in self.catalog:
+            listed.append(sa.select(state.c._key))
+        return sa.select(sa.union_all(*listed).subquery("suppressed").c._key)
+
     def _owner(self, name: str, *, planned: bool) -> dict[str, Any]:
         """Those to whom a row may belong: what is in their state, and in a diff what the run would create."""
         owner = self.syncs[name]
@@ -698,7 +716,7 @@ class Engine:
         Args:
             failing: only violations that stop the sync are counted.
         """
-        encoder = PersonEncoder(sync, now_s=now_s) if sync.keeps_values else EventEncoder(sync, now_s=now_s)
+        encoder = encoder_for(sync, now_s=now_s)
         at = 2 if sync.keeps_values else 1
         found = [0, 0, 0]
         for page in self.warehouse.pages(rows, PAGE_ROWS):
@@ -783,8 +801,17 @@ class Engine:
             )
         # the first load may take several runs, if one was stopped: it is complete when one has ended well
         loading = not stream.control.last_success_at or (options.backfill and not sync.keeps_values)
-        problems.extend(guards(shape, counts, options.confirmed, first_run=first_run, loading=loading))
+        people = self._people_known(sync) if sync.type is SyncType.SUPPRESSION else None
+        problems.extend(guards(shape, counts, options.confirmed, first_run=first_run, loading=loading, people=people))
         return problems
+
+    def _people_known(self, sync: Sync) -> int:
+        """How many people the state of a sync's people has."""
+        owner = self.syncs.get(sync.person_sync)
+        state = self.tables_of(owner.sync).state if owner is not None else None
+        if state is None or state.name not in self.catalog:
+            return 0
+        return int(self.warehouse.fetch(sa.select(sa.func.count()).select_from(state))[0][0])
 
     # --- run -------------------------------------------------------------------------------------------------
 
@@ -938,20 +965,59 @@ class _Run:
         engine = self.engine
         try:
             for sync in engine.followers(job.sync.name):
-                theirs = Stream(self.warehouse, engine.tables_of(sync), engine.catalog)
-                if theirs.exists:
-                    self.kept.append((theirs, theirs.acquire(self.owner)))
-                    self._wait_for_drain(theirs, job.sync.name)
+                self._keep(sync, job.sync.name)
             for theirs, lease in self.kept:
                 self._disown(job, theirs, lease)
             self._send_upto(job, job.counts.last)
         except LeaseHeld as busy:
             self.observer.note(f"{job.sync.name}: the deletes are left to the next run: {busy.message}")
         finally:
-            kept, self.kept = self.kept, []
-            for theirs, lease in kept:
-                with suppress(RevetlError):  # what went wrong before is the thing to tell; the lease ends by itself
-                    theirs.release(lease, success=False)
+            self._release_kept()
+
+    def _keep(self, sync: Sync, for_whom: str) -> None:
+        """Take the lease of a stream that this run does not send now, so that no other run does."""
+        engine = self.engine
+        theirs = Stream(self.warehouse, engine.tables_of(sync), engine.catalog)
+        if not theirs.exists:
+            return
+        lease = theirs.acquire(self.owner)
+        self.kept.append((theirs, lease))
+        self._wait_for_drain(theirs, for_whom)
+        if sync.keeps_values and (left := theirs.left_over()):
+            # what an earlier run left would come back into the state after it was forgotten
+            whole = engine._stream(engine._bind(engine.syncs[sync.name]))
+            whole.read()
+            whole.fold(lease, left, hwm=whole.control.hwm)
+            engine.catalog = theirs.catalog = whole.catalog
+            theirs.read()
+
+    def _release_kept(self) -> None:
+        kept, self.kept = self.kept, []
+        for theirs, lease in kept:
+            with suppress(RevetlError):  # what went wrong before is the thing to tell; the lease ends by itself
+                theirs.release(lease, success=False)
+
+    def _forget_suppressed(self, job: _Job) -> None:
+        """Forget what was acknowledged of people who are suppressed now, as Customer.io does.
+
+        Before anything is sent, as in `_disown`. Ledgers stay: what was sent once is not sent again to somebody who
+        is freed later.
+        """
+        plan = job.plan.table.c
+        theirs = sa.select(plan._key).where(plan._seq <= job.counts.first)
+        try:
+            for compiled in self.engine.syncs.values():
+                sync = compiled.sync
+                if sync.names_people and sync.keeps_values and sync.type is not SyncType.SUPPRESSION and (
+                    sync.identifier is job.sync.identifier
+                ):
+                    self._keep(sync, job.sync.name)
+            for stream, lease in self.kept:
+                state = stream.tables.state.c
+                whose = state["_person"] if "_person" in state else state["_key"]
+                stream.purge(lease, state=whose.in_(theirs), open_rows=sa.false())
+        finally:
+            self._release_kept()
 
     def _disown(self, job: _Job, theirs: Stream, lease: Lease) -> None:
         """Forget what was acknowledged of rows whose owner is deleted now: it goes with the owner.
@@ -985,6 +1051,8 @@ class _Run:
                     raise twice[sync.name]
                 job = self._prepare(compiled)
                 self._begin(job)
+                if sync.type is SyncType.SUPPRESSION and job.counts.first:
+                    self._forget_suppressed(job)
                 self._send_upserts(job)
                 if job.counts.last > job.counts.first and not self.stopped:
                     deletes.append(job)
@@ -1222,7 +1290,7 @@ class _Run:
         delivery = self._ensure_destination(job)
         if job.sync.type.writes_people:
             self._take_workspace()
-        encoder = self._encoder(job)
+        encoder = encoder_for(job.sync, timestamp=self.plan_ts, now_s=job.now_s)
         if not job.sent_intent:
             self._wait_for_drain(job.stream, job.sync.name)
         self._wait_for_share(job, delivery)
@@ -1277,11 +1345,6 @@ class _Run:
         job.folded, job.resolved = job.hwm, final
         self.engine.catalog = job.stream.catalog
 
-    def _encoder(self, job: _Job) -> PersonEncoder | EventEncoder:
-        if job.sync.keeps_values:
-            return PersonEncoder(job.sync, timestamp=self.plan_ts, now_s=job.now_s)
-        return EventEncoder(job.sync, now_s=job.now_s)
-
     def _wait_for_drain(self, stream: Stream, name: str) -> None:
         left = stream.drain_left_s() if stream.control.drain_until else 0.0
         if left > 0:
@@ -1310,7 +1373,7 @@ class _Run:
             self._renew_others(job)
 
     def _read_chunk(
-        self, job: _Job, encoder: PersonEncoder | EventEncoder, low: int, last: int
+        self, job: _Job, encoder: Encoder, low: int, last: int
     ) -> tuple[int, Encoded]:
         """Rows of the frozen plan as operations, bounded by rows and bytes; the cursor is closed before any is sent."""
         most = SNAPSHOT_CHUNK_ROWS if job.sync.keeps_values else LEDGER_CHUNK_ROWS
@@ -1354,8 +1417,9 @@ class _Run:
             self.observer.progress(job.sync, rows - before, job.counts.sendable, delivery.stats.requests)
 
         for settled in delivery.deliver(
-            chunk.operations, chunk.refusals, idle_every_s=EVERY_S, progress=progress
-        ):
+            chunk.operations, chunk.refusals, idle_every_s=EVERY_S, progress=progress,
+            route=route_of(job.sync, erasing=low > job.counts.first),
+        ):  # fmt: skip
             if isinstance(settled, Idle):
                 if self.clock.monotonic() >= checkpoint_at:
                     self._checkpoint(job)

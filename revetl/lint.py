@@ -143,7 +143,7 @@ def _inside(sync: Sync, fields: Iterable[Field], depth: int, above: tuple[Ignore
 
 
 def _of_events(syncs: Iterable[Sync]) -> list[Sync]:
-    return [sync for sync in syncs if sync.event]
+    return [sync for sync in syncs if sync.type is SyncType.EVENT]
 
 
 def _of_people(syncs: Iterable[Sync]) -> list[Sync]:

@@ -291,12 +291,14 @@ def collisions(shape: Shape, counts: Counts, keys: Sequence[str] = ()) -> Contra
     )  # fmt: skip
 
 
-def guards(
-    shape: Shape, counts: Counts, confirmed: Confirmations, *, first_run: bool, loading: bool = False
-) -> list[RevetlError]:
+def guards(  # noqa: PLR0913 all that a guard may look at
+    shape: Shape, counts: Counts, confirmed: Confirmations, *, first_run: bool, loading: bool = False,
+    people: int | None = None,
+) -> list[RevetlError]:  # fmt: skip
     """Every guard that this plan trips, each with the flag that confirms exactly this plan.
 
     Args:
+        people: for suppressions: how many people are known.
         loading: many new rows are no surprise: no run has completed yet, or events of the past were asked for.
     """
     sync = shape.sync
@@ -312,7 +314,17 @@ def guards(
     if counts.model_rows == 0 and sync.guards.empty_source and not confirmed.empty:
         trip(f"the model {sync.model!r} gave no rows", "--allow-empty", "RV210")
     limit = sync.guards.max_deletes
-    if (
+    if people is not None:
+        # freeing people again is no smaller thing than suppressing them, so both count
+        ended = counts.sendable
+        if ended > DELETE_FLOOR and not limit.allows(ended, people) and confirmed.deletes != ended:
+            trip(
+                f"{counts.first:,} people would be suppressed, which deletes them, and {ended - counts.first:,} freed, "
+                f"where {people:,} are known (max_deletes {limit})",
+                f"--confirm-deletes {ended}",
+                "RV230",
+            )
+    elif (
         counts.deleted > DELETE_FLOOR
         and not limit.allows(counts.deleted, counts.state_rows)
         and confirmed.deletes != counts.deleted

@@ -16,8 +16,10 @@ from zoneinfo import ZoneInfo, available_timezones
 from revetl import formats
 from revetl.contracts import (
     CAMPAIGN_HORIZON_S,
+    LAST_USED,
     MAX_DEPTH,
     NOW,
+    PLATFORM,
     RULES,
     Alike,
     Bound,
@@ -57,6 +59,10 @@ RELATION = re.compile(rf"(ref|source)\({_QUOTED}(?:,{_QUOTED})?\)")
 MAX_NAME_BYTES = 150
 MAX_EVENT_BYTES = 100
 MAX_FIELDS = 300
+RESERVED_OF_OBJECTS = frozenset({"cio_object_id", "object_id", "objectId", "relationship", "_relationship"})
+OBJECT_TYPE = re.compile("[1-9][0-9]{0,8}")  # "string-formatted integers from 1" (Track API, "object_type_id")
+TOPICS = "cio_subscription_preferences.topics."
+PLATFORMS = ("ios", "android")
 RESERVED_PROPERTIES = frozenset({"recipient", "from_address", "reply_to"})  # they redirect messages (Track API, "event")
 # a definition that is wrong is wrong once, not in every use
 ONCE = frozenset({"RV014", "RV035", "RV042", "RV043", "RV044", "RV074", "RV340", "RV341"})
@@ -78,7 +84,7 @@ FIELD_KEYS: dict[str, dict[str, Any]] = {
     "max_length": COUNT, "min_items": COUNT, "max_items": COUNT, "pattern": TEXT,
     "enum": {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1},
     "properties": ANY_OBJECT, "items": {"type": ["object", "string"]}, "on_violation": {"type": ["object", "string"]},
-    "zone": TEXT, "renamed_from": ANY_OBJECT, "description": TEXT, "ignore": ANY_OBJECT,
+    "zone": TEXT, "renamed_from": ANY_OBJECT, "description": TEXT, "ignore": ANY_OBJECT, "may_resubscribe": BOOLEAN,
 }  # fmt: skip
 POLICY: dict[str, Any] = {"enum": [v.value for v in OnViolation]}
 POLICY_KEYS: dict[str, dict[str, Any]] = {
@@ -109,9 +115,11 @@ REFUND_KEYS = {"sync": WORD, "key": WORD}
 IDENTIFY_KEYS = {kind.value: WORD for kind in IdentifierKind}
 PERSON_KEYS = {**IDENTIFY_KEYS, "sync": WORD, "anonymous_id": WORD}
 TIME_KEYS = {"column": WORD, "zone": TEXT}
+NAME_KEYS = {"column": WORD}
+OBJECT_KEYS = {"object_type_id": WORD, "key": WORD, "sync": WORD}
 SYNC_KEYS: dict[str, dict[str, Any]] = {
     "name": WORD, "uid": TEXT, "model": WORD, "type": {"enum": [v.value for v in SyncType]}, "identify_by": ANY_OBJECT,
-    "attributes": ANY_OBJECT, "event": WORD, "person": ANY_OBJECT, "key": WORD,
+    "attributes": ANY_OBJECT, "event": {"type": ["string", "object"], "minLength": 1}, "person": ANY_OBJECT, "key": WORD,
     "occurred_at": {"type": ["string", "object"], "minLength": 1}, "properties": ANY_OBJECT,
     "when_missing": {"enum": [v.value for v in WhenMissing]}, "no_person": {"enum": [v.value for v in NoPerson]},
     "initial": {"enum": [v.value for v in Initial]}, "late": {"type": ["string", "object"]}, "guards": ANY_OBJECT,
@@ -120,10 +128,29 @@ SYNC_KEYS: dict[str, dict[str, Any]] = {
     "description": TEXT, "enabled": BOOLEAN, "ignore": ANY_OBJECT, "duplicates": {"type": "array"},
     "money": ANY_OBJECT, "refund_of": ANY_OBJECT,
     "on_violation": {"enum": [v.value for v in OnViolation]},
+
+    "object_type_id": WORD, "object": ANY_OBJECT, "platform": {"type": ["string", "object"], "minLength": 1},
+    "last_used": {"type": ["string", "object"], "minLength": 1}, "segment_id": {"type": "integer", "minimum": 1},
 }  # fmt: skip
+_OF_EVENTS = ("event", "person", "key", "occurred_at")
 NEEDED = {
-    SyncType.PERSON: ("identify_by", "attributes"), SyncType.EVENT: ("event", "person", "key", "occurred_at"),
+    SyncType.PERSON: ("identify_by", "attributes"), SyncType.EVENT: _OF_EVENTS, SyncType.PAGE: _OF_EVENTS,
+    SyncType.SCREEN: _OF_EVENTS, SyncType.OBJECT: ("object_type_id", "key", "attributes"),
+    SyncType.RELATIONSHIP: ("person", "object"), SyncType.DEVICE: ("person", "key", "platform"),
+    SyncType.SEGMENT: ("person", "segment_id"), SyncType.SUPPRESSION: ("person",),
 }  # fmt: skip
+_MAY_VIEWS = ("properties", "no_person", "unknown_person", "late", "latency")
+MAY: Mapping[SyncType, tuple[str, ...]] = {  # beside what is needed, and what every sync may have
+    SyncType.PERSON: ("when_missing", "duplicates"), SyncType.EVENT: (*_MAY_VIEWS, "renamed_from", "money", "refund_of"),
+    SyncType.PAGE: _MAY_VIEWS, SyncType.SCREEN: _MAY_VIEWS, SyncType.OBJECT: ("when_missing",),
+    SyncType.RELATIONSHIP: ("attributes", "when_missing", "no_person"),
+    SyncType.DEVICE: ("attributes", "last_used", "when_missing", "no_person"),
+    SyncType.SEGMENT: ("when_missing", "no_person"), SyncType.SUPPRESSION: ("when_missing",),
+}  # fmt: skip
+MISSING: Mapping[SyncType, tuple[WhenMissing, ...]] = {
+    SyncType.PERSON: (WhenMissing.IGNORE, WhenMissing.DELETE, WhenMissing.SUPPRESS, WhenMissing.CLEAR),
+    SyncType.SUPPRESSION: (WhenMissing.IGNORE, WhenMissing.UNSUPPRESS),
+}
 MOMENTS = ("capture", "account", "login", "checkout")
 EMAIL_KEYS: dict[str, dict[str, Any]] = {
     "also_identifies": BOOLEAN, "on_shared": {"enum": [v.value for v in OnShared]}, "newest_by": WORD,
@@ -162,6 +189,10 @@ def schema() -> dict[str, Any]:
                 **_closed({
                     **SYNC_KEYS, "identify_by": {**_closed(IDENTIFY_KEYS), "minProperties": 1, "maxProperties": 1},
                     "attributes": several, "properties": several, "person": _closed(PERSON_KEYS),
+                    "event": {"oneOf": [WORD, {**_closed(NAME_KEYS), "required": ["column"]}]},
+                    "object": {**_closed(OBJECT_KEYS), "required": ["object_type_id", "key"]},
+                    "platform": {"oneOf": [{"enum": list(PLATFORMS)}, {**_closed(NAME_KEYS), "required": ["column"]}]},
+                    "last_used": {"oneOf": [WORD, {**_closed(TIME_KEYS), "required": ["column"]}]},
                     "occurred_at": {"oneOf": [WORD, {**_closed(TIME_KEYS), "required": ["column"]}]},
                     "guards": _closed(GUARD_KEYS), "ignore": ignore_schema(),
                     "duplicates": {"type": "array", "items": {
@@ -311,16 +342,50 @@ class SyncReader:
                 continue
             self._owner(sync, place)
             self._refunds(sync, node)
-            first = events.setdefault(sync.event, name)
+            first = events.setdefault(f"{sync.type} {sync.event}", name) if sync.event else name
             old = sync.renamed_from
-            if old is not None and (other := events.setdefault(old.name, name)) != name:
+            if old is not None and (other := events.setdefault(f"{sync.type} {old.name}", name)) != name:
                 self.bad(f"syncs {other!r} and {name!r} both send {old.name!r}; one sync sends an event",
                          node.get("renamed_from") or node, code="RV018")  # fmt: skip
             if first != name:
                 self.bad(f"syncs {first!r} and {name!r} both send {sync.event!r}; one sync sends an event",
                          node.get("event") or node, code="RV018")  # fmt: skip
 
+        self._objects()
+        self._one_suppression()
         self._identify()
+
+    def _objects(self) -> None:
+        """A relationship's object sync is there, enabled, and of the same type of object."""
+        known = {name: sync for name, sync in self.syncs.items() if sync.type is SyncType.OBJECT}
+        for name, sync in self.syncs.items():
+            holder = self._seen.nodes[name].get("object")
+            if not sync.object_sync or holder is None:
+                continue
+            owner, place = known.get(sync.object_sync), holder.get("sync") or holder
+            if owner is None:
+                self.bad(f"sync {name!r} waits for the objects of a sync: {sync.object_sync!r} is no object sync"
+                         f"{near(sync.object_sync, known)}", place, code="RV060",
+                         hint="object: {object_type_id: '1', key: company_id, sync: the name of an object sync}")  # fmt: skip
+            elif owner.object_type != sync.object_type:
+                self.bad(f"sync {name!r} is about objects of type {sync.object_type}, and sync {owner.name!r} sends type "
+                         f"{owner.object_type}", place, code="RV060")  # fmt: skip
+            elif sync.enabled and not owner.enabled:
+                self.bad(f"sync {name!r} waits for the objects of {owner.name!r}, which is not enabled", place, code="RV060",
+                         hint="enable that one, or disable this one as well")  # fmt: skip
+
+    def _one_suppression(self) -> None:
+        """Two lists of suppressions could free whom the other one holds; of two segments the same."""
+        first: dict[str, str] = {}
+        for name, sync in self.syncs.items():
+            if sync.type not in {SyncType.SUPPRESSION, SyncType.SEGMENT}:
+                continue
+            what = f"segment {sync.segment_id}" if sync.segment_id else "suppressions"
+            other = first.setdefault(what, name)
+            if other != name:
+                self.bad(f"syncs {other!r} and {name!r} both send {what}: what one adds, the other would remove",
+                         self._seen.nodes[name].get("type") or self._seen.nodes[name], code="RV061",
+                         hint="one model with the rows of both")  # fmt: skip
 
     def _declared(self, node: Node) -> Identity:
         """The block `identity:`."""
@@ -362,7 +427,7 @@ class SyncReader:
         for name, sync in self.syncs.items():
             node = self._seen.nodes[name]
             place = node.get("identify_by") or node.get("person") or node
-            if identity.declared and sync.identifier is not identity.primary:
+            if identity.declared and sync.names_people and sync.identifier is not identity.primary:
                 assert self._identity_at is not None  # noqa: S101 declared there
                 self.bad(f"sync {name!r} names people by {sync.identifier}, and the project's identifier is "
                          f"{identity.primary} ({self._identity_at.where})", place, code="RV075",
@@ -414,12 +479,17 @@ class SyncReader:
         if not any(key.value not in SYNC_KEYS and near(key.value, [name]) for key, _ in node.items()):
             self.bad(message, node, hint=hint, code="RV013")
 
-    def _is_person(self, node: Node) -> bool:
+    def _type(self, node: Node) -> SyncType:
         """By its type; where that is wrong, by its other keys, so that they are not blamed as well."""
         kind = self._inner(node, "type")
-        return kind == SyncType.PERSON or (kind != SyncType.EVENT and node.get("event") is None)
+        if kind in set(SyncType):
+            return SyncType(kind)
+        return SyncType.PERSON if node.get("event") is None else SyncType.EVENT
 
-    def _sync(self, node: Node) -> Sync | None:
+    def _is_person(self, node: Node) -> bool:
+        return self._type(node) is SyncType.PERSON
+
+    def _sync(self, node: Node) -> Sync | None:  # noqa: C901 one key after the other
         before = len(self._problems)
         self._keys(node, SYNC_KEYS, "a sync")
         if not isinstance(node.value, dict):
@@ -441,40 +511,53 @@ class SyncReader:
                 "a sync needs a `uid`, which keeps its state through renames")  # fmt: skip
             self.bad(said, node.get("uid") or node, hint=f"add this line: uid: {new_uid()}", code="RV019")
         model = self._model(node, need("model"))
-        person = self._is_person(node)
-        self._wrong_kind(node, person=person)
+        sort = self._type(node)
+        person, ledger = sort is SyncType.PERSON, not sort.keeps_values
+        self._wrong_kind(node, sort)
         if text("when_missing") == WhenMissing.CLEAR:
             self.bad("`when_missing: clear` is not supported yet", node.get("when_missing") or node, code="RV030")
+        owner = anonymous = column = event = event_column = ""
+        identifier: IdentifierKind | None = self._identity.primary
         if person:
             identifier, key = self._identifier(node, "identify_by", IDENTIFY_KEYS)
-            owner = anonymous = column = ""
-        else:
+        elif sort.names_people:
             identifier, column = self._identifier(node, "person", PERSON_KEYS)
             holder = node.get("person")
             owner = self._inner(holder, "sync") or "people"
             anonymous = self._inner(holder, "anonymous_id")
+            key = column if sort.keyed_by_person else ""
+        object_type, object_key, object_sync = self._object(node, sort)
+        if sort is SyncType.RELATIONSHIP:
+            key = object_key
+        elif "key" in NEEDED[sort]:
             key = need("key")
-        occurred_at, zone = self._time(node, person=person)
-        event = text("event")
-        if not person:
-            self._event_name(node, need("event"))
-            self._anonymous(node, anonymous)
+        occurred_at, zone = self._time(node, "occurred_at", needed=ledger)
+        if ledger:
+            event, event_column = self._name_of(node, sort)
+            self._event_name(node, event)
+        self._anonymous(node, anonymous)
         policy = node.get("on_violation")
         default = OnViolation(policy.value) if policy is not None and not _mismatch(policy, POLICY) else OnViolation.REFUSE
-        fields = self._fields(node, "attributes" if person else "properties", identifier, default, person=person)
+        fields = self._fields(node, "properties" if ledger else "attributes", identifier, default, sort)
+        platform = ""
+        if sort is SyncType.DEVICE:
+            platform, own = self._device(node)
+            fields = (*own, *fields)
+        self._when_missing(node, sort)
         guards, latency = self._guards(node), self._latency(node)
         ignore = self._taxonomy.ignores(node.get("ignore"))
         duplicates = self._duplicates(node)
-        told = {} if person else {**self._late(node, fields, latency), **self._money(node, fields), **self._refund(node)}
-        renamed = self._event_rename(node, event) if not person else None
+        told = {} if not ledger else {**self._late(node, fields, latency), **self._money(node, fields), **self._refund(node)}
+        renamed = self._event_rename(node, event) if ledger else None
         if len(self._problems) > before or identifier is None:
             return None
         tags = node.get("tags")
-        initial = text("initial") or ("send" if person else "baseline")
+        initial = text("initial") or ("baseline" if ledger else "send")
         return Sync(
             name=name, uid=uid, type=SyncType(kind), model=model, relation=text("model"), identifier=identifier, key=key,
             fields=fields, event=event, person=column, person_sync=owner, anonymous=anonymous, occurred_at=occurred_at,
-            zone=zone, when_missing=WhenMissing(text("when_missing", "ignore")),
+            zone=zone, event_column=event_column, object_type=object_type, object_sync=object_sync, platform=platform,
+            segment_id=int(text("segment_id", "0")), when_missing=WhenMissing(text("when_missing", "ignore")),
             no_person=NoPerson(text("no_person", "skip")), unknown_person=UnknownPerson(text("unknown_person", "hold")),
             initial=Initial(initial), renamed_from=renamed, **told,
             guards=guards, latency=latency, description=text("description"), owner=text("owner"), duplicates=duplicates,
@@ -483,16 +566,95 @@ class SyncReader:
             where=node.where,
         )  # fmt: skip
 
-    def _wrong_kind(self, node: Node, *, person: bool) -> None:
-        """Keys that belong to the other type of sync."""
-        others = ("event", "person", "key", "occurred_at", "properties", "no_person", "unknown_person", "late",
-                  "latency", "money", "refund_of", "renamed_from") if person else (
-                  "identify_by", "attributes", "when_missing", "duplicates")  # fmt: skip
-        for name in others:
-            found = node.get(name)
-            if found is not None:
-                self.bad(f"{name!r} does not belong to a sync of type {'person' if person else 'event'}",
-                         node.value[name][0], code="RV031")  # fmt: skip
+    def _wrong_kind(self, node: Node, sort: SyncType) -> None:
+        """Keys that belong to other types of syncs."""
+        typed = {name for keys in (*NEEDED.values(), *MAY.values()) for name in keys}
+        for key, _ in node.items():  # noqa: PERF102 a node is no dict
+            if key.value in typed - {*NEEDED[sort], *MAY[sort]}:
+                self.bad(f"{key.value!r} does not belong to a sync of type {sort}", key, code="RV031",
+                         hint=f"type {sort} takes: {', '.join((*NEEDED[sort], *MAY[sort]))}")  # fmt: skip
+
+    def _when_missing(self, node: Node, sort: SyncType) -> None:
+        given, known = node.get("when_missing"), MISSING.get(sort, (WhenMissing.IGNORE, WhenMissing.DELETE))
+        if given is not None and given.value in set(WhenMissing) and given.value not in known:
+            self.bad(f"a sync of type {sort} cannot {given.value!r} rows that left the model", given, code="RV062",
+                     hint=f"when_missing: {' or '.join(known)}")  # fmt: skip
+        if sort.keeps_values and self._inner(node, "no_person") == NoPerson.ANONYMOUS:
+            self.bad(f"rows of a sync of type {sort} cannot be anonymous", node.get("no_person") or node, code="RV063",
+                     hint="no_person: skip or hold")  # fmt: skip
+        if sort.keeps_values and sort.names_people and sort is not SyncType.PERSON:
+            holder = node.get("person")
+            named = holder.get("anonymous_id") if holder is not None else None
+            if named is not None:
+                self.bad(f"rows of a sync of type {sort} cannot be anonymous", named, code="RV063")
+
+    def _object(self, node: Node, sort: SyncType) -> tuple[str, str, str]:
+        """The type of object, and for relationships the column with its id, and the sync that sends it."""
+        if sort is SyncType.OBJECT:
+            found, place = self._inner(node, "object_type_id"), node.get("object_type_id")
+            if place is None:
+                self._missing(node, "object_type_id", "a sync of type object needs 'object_type_id'",
+                              hint="object_type_id: '1', as Customer.io shows it under Settings > Objects")  # fmt: skip
+            inner = node
+        elif sort is SyncType.RELATIONSHIP:
+            inner_node = node.get("object")
+            hint = "object: {object_type_id: '1', key: company_id}"
+            if inner_node is None:
+                self._missing(node, "object", "a sync of type relationship needs 'object'", hint=hint)
+                return "", "", ""
+            self._keys(inner_node, OBJECT_KEYS, "`object`")
+            if not isinstance(inner_node.value, dict):
+                return "", "", ""
+            for name in ("object_type_id", "key"):
+                if inner_node.get(name) is None:
+                    self._missing(inner_node, name, f"`object` needs {name!r}", hint=hint)
+            found, place, inner = self._inner(inner_node, "object_type_id"), inner_node.get("object_type_id"), inner_node
+        else:
+            return "", "", ""
+        if place is not None and isinstance(place.value, str) and not OBJECT_TYPE.fullmatch(found):
+            self.bad("an object type's id is the number that Customer.io gave it, as a text", place, code="RV064",
+                     hint="object_type_id: '1'")  # fmt: skip
+        return found, self._inner(inner, "key"), self._inner(inner, "sync") if sort is SyncType.RELATIONSHIP else ""
+
+    def _name_of(self, node: Node, sort: SyncType) -> tuple[str, str]:
+        """The constant name of what a ledger sends, or the column with it."""
+        found = node.get("event")
+        if found is None:
+            self._missing(node, "event", "a sync of this type needs 'event': the name of what happened")
+            return "", ""
+        if not isinstance(found.value, dict):
+            return str(found.value), ""
+        if sort is SyncType.EVENT:
+            self.bad("an event's name is a constant: its properties are declared for it", found, code="RV065",
+                     hint="a sync for each event; pages and screens (`type: page`) may have their name in a column")  # fmt: skip
+            return "", ""
+        self._keys(found, NAME_KEYS, "`event`")
+        if found.get("column") is None:
+            self._missing(found, "column", "`event` needs `column`", hint="event: {column: path}")
+        return "", self._inner(found, "column")
+
+    def _device(self, node: Node) -> tuple[str, tuple[Field, ...]]:
+        """The constant platform, and what stands beside the attributes of a device as fields."""
+        constant, own = "", []
+        found = node.get("platform")
+        if found is None:
+            self._missing(node, "platform", "a device needs `platform`", hint="platform: ios, or: {column: platform}")
+        elif isinstance(found.value, dict):
+            self._keys(found, NAME_KEYS, "`platform`")
+            if found.get("column") is None:
+                self._missing(found, "column", "`platform` needs `column`", hint="platform: {column: platform}")
+            own.append(Field(name=PLATFORM, column=self._inner(found, "column"), type=FieldType.STRING, required=True,
+                             normalize="lower", enum=PLATFORMS, where=found.where))  # fmt: skip
+        else:
+            constant = str(found.value)
+            if constant not in PLATFORMS:
+                self.bad(f"{constant!r} is no platform{near(constant, PLATFORMS)}", found, code="RV066",
+                         hint="platform: ios, or android; or a column: {column: platform}")  # fmt: skip
+        column, zone = self._time(node, "last_used", needed=False)
+        place = node.get("last_used")
+        if place is not None and column:
+            own.append(Field(name=LAST_USED, column=column, type=FieldType.TIMESTAMP, zone=zone, where=place.where))
+        return constant, tuple(own)
 
     def _model(self, node: Node, relation: str) -> str:
         match = RELATION.fullmatch(relation.strip())
@@ -528,17 +690,17 @@ class SyncReader:
             return None, ""
         return kinds[0], self._inner(found, kinds[0].value)
 
-    def _time(self, node: Node, *, person: bool) -> tuple[str, str]:
-        found = node.get("occurred_at")
+    def _time(self, node: Node, name: str, *, needed: bool) -> tuple[str, str]:
+        found = node.get(name)
         if found is None:
-            if not person:
-                self._missing(node, "occurred_at", "an event needs `occurred_at`: the time of the fact, from the server")
+            if needed:
+                self._missing(node, name, "an event needs `occurred_at`: the time of the fact, from the server")
             return "", ""
         if not isinstance(found.value, dict):
             return str(found.value), ""
-        right = self._keys(found, TIME_KEYS, "`occurred_at`")
+        right = self._keys(found, TIME_KEYS, f"`{name}`")
         if found.get("column") is None:
-            self._missing(found, "column", "`occurred_at` needs `column`", hint="occurred_at: {column: ordered_at, zone: UTC}")
+            self._missing(found, "column", f"`{name}` needs `column`", hint=f"{name}: {{column: ordered_at, zone: UTC}}")
         self._zone(right.get("zone"))
         return self._inner(found, "column"), self._inner(found, "zone")
 
@@ -599,11 +761,11 @@ class SyncReader:
     # --- fields --------------------------------------------------------------------------------------------------
 
     def _fields(
-        self, node: Node, name: str, identifier: IdentifierKind | None, default: OnViolation, *, person: bool
+        self, node: Node, name: str, identifier: IdentifierKind | None, default: OnViolation, sort: SyncType
     ) -> tuple[Field, ...]:
-        listed = node.get(name)
+        listed, person = node.get(name), sort.keeps_values
         if listed is None or not isinstance(listed.value, dict):
-            if listed is None and not person:
+            if listed is None and name not in NEEDED[sort]:
                 return ()
             if listed is None:
                 self._missing(node, name, f"a sync of this type needs {name!r}", hint=f"{name}: {{email: string}}")
@@ -615,17 +777,17 @@ class SyncReader:
         made: list[Field] = []
         folded: dict[str, str] = {}
         for key, value in listed.items():
-            self._field_name(key, identifier, person=person)
+            self._field_name(key, identifier, sort)
             twin = folded.setdefault(key.value.lower(), key.value)
             if twin != key.value:
                 self.bad(f"{key.value!r} and {twin!r} differ only in case; segments would see two attributes", key, code="RV038")
             one = self._field(key, value, default, person=person)
             if one is not None:
                 made.append(one)
-        return self._renamed(listed, made, identifier, person=person)
+        return self._renamed(listed, made, identifier, sort)
 
     def _renamed(
-        self, listed: Node, made: list[Field], identifier: IdentifierKind | None, *, person: bool
+        self, listed: Node, made: list[Field], identifier: IdentifierKind | None, sort: SyncType
     ) -> tuple[Field, ...]:
         """The fields with the names that they had before, which nothing else may have."""
         taken = {key.value.lower(): key.value for key, _ in listed.items()}
@@ -638,7 +800,7 @@ class SyncReader:
             if renamed is None:
                 continue
             place = found.get("name") or found
-            self._field_name(place, identifier, person=person)
+            self._field_name(place, identifier, sort)
             sender = taken.setdefault(renamed.name.lower(), key.value)
             if sender != key.value:
                 self.bad(f"the old name {renamed.name!r} is sent by {sender!r} as well; one field sends a name", place,
@@ -655,14 +817,23 @@ class SyncReader:
             self.bad(f"`renamed_from` does not belong to {what}", found, code="RV092",
                      hint="it belongs to an attribute or property of a sync, or to an event sync")  # fmt: skip
 
-    def _field_name(self, key: Node, identifier: IdentifierKind | None, *, person: bool) -> None:
+    def _field_name(  # noqa: C901 one rule a line
+        self, key: Node, identifier: IdentifierKind | None, sort: SyncType
+    ) -> None:
         name = key.value
         if not name.strip():
             self.bad("a name must not be empty", key, code="RV037")
         if len(name.encode()) > MAX_NAME_BYTES:
             self.bad(f"a name has at most {MAX_NAME_BYTES} bytes", key, code="RV037")
-        if person:
-            preference = name.startswith("cio_subscription_preferences.topics.")
+        if sort in {SyncType.OBJECT, SyncType.RELATIONSHIP}:
+            if name in RESERVED_OF_OBJECTS or name.startswith(("_", "cio_")):
+                self.bad(f"{name!r} is reserved by Customer.io for objects", key, code="RV039",
+                         hint=f"send it under another name: my_{name.strip('_')}: {{column: {name}, type: string}}")  # fmt: skip
+        elif sort is SyncType.DEVICE:
+            if name in {PLATFORM, LAST_USED}:
+                self.bad(f"{name!r} is no attribute of a device: it has a key of its own", key, code="RV039")
+        elif sort is SyncType.PERSON:
+            preference = name.startswith(TOPICS)
             if (name.startswith(("_", "cio_")) or name in READ_ONLY) and not preference:
                 hint = f"send it under another name: my_{name.strip('_')}: {{column: {name}, type: string}}; then: revetl parse"
                 if name == "cio_subscription_preferences":
@@ -765,6 +936,9 @@ class SyncReader:
         if kind in {FieldType.ARRAY, FieldType.OBJECT}:
             array = kind is FieldType.ARRAY
             inner = self._inside(name, facts.get("items" if array else "properties"), word, depth + 1, array=array)
+        if name.startswith(TOPICS) and kind is not FieldType.BOOLEAN:
+            self.bad(f"{name!r} must be a boolean: whether the person wants messages about this topic", place, code="RV067")
+        self._resubscribing(name, facts)
         if not person and plain("on_null") == "clear":
             self.bad("an event's property cannot be cleared: a null property is not sent", facts["on_null"], code="RV044")
         return Field(
@@ -773,8 +947,21 @@ class SyncReader:
             minimum=bounds[0], maximum=bounds[1], pattern=plain("pattern", ""), enum=self._enum(name, kind, facts.get("enum")),
             **{key: plain(key, 0) for key in ("min_length", "max_length", "min_items", "max_items")}, **inner,
             on_violation=word, by_rule=by_rule, zone=plain("zone", ""), description=plain("description", ""),
+            may_resubscribe=bool(plain("may_resubscribe", default=False)),
             ignore=self._taxonomy.ignores(facts.get("ignore")), where=place.where,
         )  # fmt: skip
+
+    def _resubscribing(self, name: str, facts: Mapping[str, Node]) -> None:
+        """What sends anything but true for `unsubscribed` subscribes people again, so it is said in so many words."""
+        may = facts.get("may_resubscribe")
+        if may is not None and name != "unsubscribed":
+            self.bad("`may_resubscribe` belongs to the attribute 'unsubscribed'", may, code="RV068")
+        if name != "unsubscribed" or (may is not None and may.value):
+            return
+        needing = [facts[k] for k in ("required", "on_null") if k in facts and facts[k].value not in (False, "skip")]
+        for place in needing:
+            self.bad("only true is sent for 'unsubscribed': a false or a null would subscribe people again", place, code="RV068",
+                     hint="unsubscribed: {type: boolean, may_resubscribe: true}, if that is meant")  # fmt: skip
 
     def _fit(self, name: str, kind: FieldType, facts: Mapping[str, Node], *, inside: bool) -> None:
         """Keys that are not for a field of this type, or not for one inside another."""
@@ -942,7 +1129,7 @@ class SyncReader:
             self.bad("`policy: flag` needs the property that says so", found, code="RV095",
                      hint="late: {policy: flag, property: arrived_late}")  # fmt: skip
             return {}
-        self._field_name(right["property"], None, person=False)
+        self._field_name(right["property"], None, SyncType.EVENT)
         if name.lower() in {f.name.lower() for f in fields}:
             self.bad(f"{name!r} is a property of the model already", right["property"], code="RV095")
         after = self._seconds(right.get("after")) or latency.error_s or latency.warn_s or CAMPAIGN_HORIZON_S

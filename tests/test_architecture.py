@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "taxonomyfile",
         "tables syncfile profiles values customerio sample identity",
         "dialects project delivery connect encode shopify_sample",
-        "diffsql warehouse compiler lint",
+        "diffsql warehouse entities compiler lint",
         "seal checklist",
         "plan state selection grants reasons purchases",
         "rates duplicates latency history",

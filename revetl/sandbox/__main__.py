@@ -31,6 +31,15 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--no-create-on-event", action="store_true", help="events for unknown people are dropped")
     parser.add_argument("--no-email-change", action="store_true", help="an e-mail is changed through cio_id only")
     parser.add_argument("--dedupe-window", type=float, help="seconds for which an event's id is remembered")
+    parser.add_argument("--reverse-batches", action="store_true", help="apply a request's operations from the last to the first")
+    parser.add_argument("--max-operations", type=int, default=0, help="answer 400 to a batch with more operations")
+    parser.add_argument("--attributes-of-person", action="store_true", help="300 attributes a person, not a call")
+    parser.add_argument("--limit-event-values", action="store_true", help="1000 bytes for an event's value, too")
+    parser.add_argument("--suppress-keeps", action="store_true", help="a suppressed person's profile stays")
+    parser.add_argument("--devices-merge", action="store_true", help="add_device keeps attributes that it does not name")
+    parser.add_argument("--no-create-on-link", action="store_true", help="relationships with unknown objects are dropped")
+    parser.add_argument("--segments-by-id", action="store_true", help="manual segments take `id_type=id` only")
+    parser.add_argument("--unknown-segment-status", type=int, choices=[400, 404], default=400)
     parser.add_argument("--fault", action="append", default=[], metavar="KIND[:name=value,...]")
     return parser.parse_args(arguments)
 
@@ -50,13 +59,18 @@ def main(arguments: list[str] | None = None) -> int:
     rules = Rules(
         null_clears=not options.keep_nulls, timestamp_policy=options.timestamp_policy,
         create_on_event=not options.no_create_on_event, change_email_by_id=not options.no_email_change,
-        dedupe_window_s=options.dedupe_window,
+        dedupe_window_s=options.dedupe_window, reverse_batches=options.reverse_batches,
+        attributes_of_person=options.attributes_of_person, limit_event_values=options.limit_event_values,
+        suppress_keeps=options.suppress_keeps, devices_merge=options.devices_merge,
+        link_creates_object=not options.no_create_on_link, segments_by_id=options.segments_by_id,
+        unknown_segment=options.unknown_segment_status,
     )  # fmt: skip
     folder = Path(options.db).parent if options.db else Path(tempfile.gettempdir())
     try:
         sandbox = Sandbox(
             options.db, port=options.port, host=options.host, tls=options.tls, certificate_dir=folder, rules=rules,
-            limits=Limits(oversize_status=options.oversize_status, requests_per_second=options.rate),
+            limits=Limits(oversize_status=options.oversize_status, requests_per_second=options.rate,
+                          max_operations=options.max_operations),
             faults=parsed(from_text(text) for text in options.fault),
         )  # fmt: skip
     except (OSError, ValueError, RuntimeError) as problem:

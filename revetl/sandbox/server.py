@@ -32,6 +32,7 @@ from revetl.sandbox.tls import make_certificate
 from revetl.sandbox.validate import MAX_BODY_BYTES, ULID, check, decode, encode, identifier_kind
 
 MAX_PAGE = 100
+MAX_SEGMENT_IDS = 1_000
 MAX_READ_BYTES = 10_000_000
 ACTIVITY_TYPES = {"event": "event", "screen": "screen", "page": "page"}
 
@@ -43,10 +44,12 @@ class Limits:
     Attributes:
         oversize_status: of a batch of 500 kB or more (not documented: 400 or 413).
         requests_per_second: above it 429; 0 means no limit.
+        max_operations: of one batch (not documented); above it 400; 0 means no limit.
     """
 
     oversize_status: int = 400
     requests_per_second: float = 0.0
+    max_operations: int = 0
 
 
 def error(reason: str, field: str, message: str) -> dict[str, str]:
@@ -310,7 +313,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _route(self, path: str, query: dict[str, list[str]], raw: bytes) -> None:
         if path.startswith("/api/"):
-            self._track(path, raw)
+            self._track(path, query, raw)
         elif path.startswith("/v1/"):
             self._need_app_key()
             self._app(path, query, raw)
@@ -336,7 +339,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not hmac.compare_digest(given, wanted):
             raise _Answer(401, {"meta": {"error": "Unauthorized"}})
 
-    def _track(self, path: str, raw: bytes) -> None:  # noqa: C901 one fault or route a line
+    def _track(self, path: str, query: dict[str, list[str]], raw: bytes) -> None:  # noqa: C901 one fault or route a line
         self._need_track_key()
         if path == "/api/v1/accounts/region" and self.command == "GET":
             raise _Answer(200, {"url": self.box.url, "region": "us", "environment_id": self.box.environment_id})
@@ -345,8 +348,7 @@ class _Handler(BaseHTTPRequestHandler):
         store = self.box.store
         for operations in self.box.due():
             with store.transaction():
-                for operation in operations:
-                    store.apply(operation)
+                store.apply_all(operations)
         fault = self.fault = self.box.strike()
         if fault is not None:
             self.note = f"fault: {fault.kind}"
@@ -368,6 +370,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._entity(body, fault)
         if not isinstance(body, dict):
             raise _Answer(400, {"meta": {"errors": ["the body must be an object"]}})
+        match = re.fullmatch(r"/api/v1/segments/([0-9]{1,9})/(add|remove)_customers", path)
+        if match and self.command == "POST":
+            self._segment(int(match[1]), match[2] == "add", (query.get("id_type") or ["id"])[0], body, fault)
         self._track_v1(path, body, fault)
 
     def _json(self, raw: bytes) -> Any:  # noqa: ANN401 JSON
@@ -384,11 +389,13 @@ class _Handler(BaseHTTPRequestHandler):
         operations = body.get("batch") if isinstance(body, dict) else None
         if not isinstance(operations, list) or not operations:
             raise _Answer(400, {"errors": [error("required", "batch", "a list of operations")]})
+        if 0 < self.box.limits.max_operations < len(operations):
+            raise _Answer(400, {"errors": [error("invalid", "batch", "too many operations")]})
         self.operations = len(operations)
         errors: list[dict[str, Any]] = []
         good = []
         for i, operation in enumerate(operations):
-            found = [problem._asdict() for problem in check(operation)]
+            found = [problem._asdict() for problem in self._checked(operation)]
             found = found or _rehearsed(operation, fault)
             errors += [{"batch_index": i, **problem} for problem in found]
             if not found:
@@ -399,7 +406,7 @@ class _Handler(BaseHTTPRequestHandler):
         raise _Answer(207, {"errors": errors}) if errors else _Answer(200)
 
     def _entity(self, body: Any, fault: Fault | None) -> None:  # noqa: ANN401 JSON
-        found = [problem._asdict() for problem in check(body)] or _rehearsed(body, fault)
+        found = [problem._asdict() for problem in self._checked(body)] or _rehearsed(body, fault)
         if found:
             raise _Answer(400, {"errors": found})
         self.operations = 1
@@ -413,16 +420,39 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Dropped
         for _ in range(2 if fault is not None and fault.kind == "duplicate" else 1):
             with self.box.store.transaction():
-                for operation in operations:
-                    self.box.store.apply(operation)
+                self.box.store.apply_all(operations)
         if fault is not None and fault.kind == "apply_then_fail":
             raise _Dropped
+
+    def _checked(self, operation: Any) -> list[Any]:  # noqa: ANN401 JSON
+        return check(operation, event_values=self.box.store.rules.limit_event_values)
+
+    def _segment(self, number: int, add: bool, kind: str, body: Any, fault: Fault | None) -> None:  # noqa: ANN401 JSON
+        """Manual segments: 1 to 1000 ids of one kind."""
+        store = self.box.store
+
+        def no(message: str, status: int = 400) -> _Answer:
+            return _Answer(status, {"meta": {"errors": [message]}})
+
+        ids = body.get("ids")
+        if not isinstance(ids, list) or not 1 <= len(ids) <= MAX_SEGMENT_IDS or not all(isinstance(i, str) for i in ids):
+            raise no(f"ids must hold 1 to {MAX_SEGMENT_IDS} strings")
+        if kind not in {"id", "email", "cio_id"} or (store.rules.segments_by_id and kind != "id"):
+            raise no("id_type is not supported")
+        if not any(one["id"] == number for one in store.segments()):
+            raise no("there is no manual segment with this id", store.rules.unknown_segment)
+        if fault is not None and fault.kind == "reject" and any(fault.refuses(i) for i in ids):
+            raise no("rehearsed refusal")
+        self.operations = len(ids)
+        action = "add" if add else "remove"
+        self._apply([{"type": "segment", "action": action, "segment": number, "kind": kind, "ids": ids}], fault)
+        raise _Answer(200)
 
     # --- Track v1 ------------------------------------------------------------------------------------------------
 
     def _track_v1(self, path: str, body: Any, fault: Fault | None) -> None:  # noqa: ANN401 JSON
         def do(operation: dict[str, Any]) -> None:
-            found = [problem._asdict() for problem in check(operation)] or _rehearsed(operation, fault)
+            found = [problem._asdict() for problem in self._checked(operation)] or _rehearsed(operation, fault)
             if found:
                 raise _Answer(400, {"meta": {"errors": [f"{e['field']}: {e['message']}" for e in found]}})
             self.operations = 1
@@ -474,15 +504,66 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Answer(200, {"customers": [_profile(p) for p in people if p is not None]})
         if path == "/v1/activities" and self.command == "GET":
             self._activities(query, None)
-        match = re.fullmatch(r"/v1/customers/([^/]+)/(attributes|activities|segments)", path)
+        if path.startswith("/v1/segments"):
+            self._segments(path, raw)
+        match = re.fullmatch(r"/v1/objects/([^/]+)/([^/]+)/(attributes|relationships)", path)
+        if match and self.command == "GET":
+            self._read_object(unquote(match[1]), unquote(match[2]), match[3])
+        match = re.fullmatch(r"/v1/customers/([^/]+)/(attributes|activities|segments|relationships)", path)
         if match and self.command == "GET":
             person = store.person(kind, unquote(match[1]))
             if person is None:
                 raise _Answer(404, {"errors": [{"detail": "not found", "status": "404"}]})
             if match[2] == "attributes":
                 raise _Answer(200, {"customer": _profile(person)})
+            if match[2] == "segments":
+                raise _Answer(200, {"segments": store.segments(person.cio_id)})
+            if match[2] == "relationships":
+                raise _Answer(200, {"cio_relationships": [_relationship(one) for one in store.related(person)], "next": ""})
             self._activities(query, person.cio_id)
         raise _Answer(404, {"errors": [{"detail": "not found", "status": "404"}]})
+
+    def _segments(self, path: str, raw: bytes) -> None:
+        """Manual segments: make, list, count, members."""
+        store = self.box.store
+        if path == "/v1/segments" and self.command == "POST":
+            body = self._json(raw)
+            given = body.get("segment") if isinstance(body, dict) else None
+            if not isinstance(given, dict) or not isinstance(given.get("name"), str) or not given["name"]:
+                raise _Answer(422, {"errors": [{"detail": "segment.name is required", "status": "422"}]})
+            with store.transaction():
+                made = store.make_segment(given["name"], str(given.get("description") or ""))
+            raise _Answer(200, {"segment": made})
+        if path == "/v1/segments" and self.command == "GET":
+            raise _Answer(200, {"segments": store.segments()})
+        match = re.fullmatch(r"/v1/segments/([0-9]{1,9})(?:/(customer_count|membership))?", path)
+        known = [one for one in store.segments() if match and one["id"] == int(match[1])]
+        if not match or not known or self.command != "GET":
+            raise _Answer(404, {"errors": [{"detail": "not found", "status": "404"}]})
+        people = store.members(int(match[1]))
+        if match[2] == "customer_count":
+            raise _Answer(200, {"count": len(people)})
+        if match[2] == "membership":
+            raise _Answer(200, {
+                "ids": [p.id or "" for p in people], "next": "",
+                "identifiers": [{"cio_id": p.cio_id, "id": p.id, "email": p.email} for p in people],
+            })  # fmt: skip
+        raise _Answer(200, {"segment": known[0]})
+
+    def _read_object(self, kind: str, identifier: str, what: str) -> None:
+        found = self.box.store.object(kind, identifier)
+        if found is None:
+            raise _Answer(404, {"errors": [{"detail": "not found", "status": "404"}]})
+        own = {"cio_object_id": found["cio_object_id"], "object_id": identifier, "object_type_id": kind}
+        if what == "attributes":
+            attributes = {name: as_text(value) for name, value in found["attributes"].items()}
+            raise _Answer(200, {"object": {"identifiers": own, "attributes": attributes}})
+        related = [
+            {"object_type_id": "0", "identifiers": {"cio_id": p["cio_id"], "id": p["id"], "email": p["email"]},
+             "relationship_attributes": {k: as_text(v) for k, v in p["attributes"].items()}}
+            for p in found["people"]
+        ]  # fmt: skip
+        raise _Answer(200, {"cio_relationships": related, "next": ""})
 
     def _activities(self, query: dict[str, list[str]], cio_id: str | None) -> None:
         def first(name: str) -> str:
@@ -530,11 +611,12 @@ class _Handler(BaseHTTPRequestHandler):
             limit = min(_number((query.get("limit") or [""])[0], 1000), 100_000)
             start = _number((query.get("start") or [""])[0], 0)
             rows = store.rows(
-                "SELECT e.event_id, e.name, e.at, e.data, p.id, p.email, e.anonymous_id FROM events e"
+                "SELECT e.event_id, e.kind, e.name, e.at, e.data, p.id, p.email, e.anonymous_id FROM events e"
                 " LEFT JOIN people p ON p.cio_id = e.cio_id ORDER BY e.n LIMIT ? OFFSET ?", limit, start,
             )  # fmt: skip
-            events = [{"event_id": i, "name": n, "timestamp": at, "attributes": decode(d.encode()), "id": pid, "email": email,
-                       "anonymous_id": anonymous} for i, n, at, d, pid, email, anonymous in rows]  # fmt: skip
+            events = [{"event_id": i, "kind": k,
+                       "name": n, "timestamp": at, "attributes": decode(d.encode()), "id": pid, "email": email,
+                       "anonymous_id": anonymous} for i, k, n, at, d, pid, email, anonymous in rows]  # fmt: skip
             raise _Answer(200, {"events": events})
         if path == "/sandbox/journal" and self.command == "GET":
             rows = store.rows("SELECT at, method, path, status, operations, bytes, note FROM journal ORDER BY n")
@@ -557,6 +639,13 @@ def _rehearsed(operation: dict[str, Any], fault: Fault | None) -> list[dict[str,
         return []
     values = (operation.get("identifiers") or operation.get("primary") or {}).values()
     return [error("invalid", "identifiers", "rehearsed refusal") for v in values if fault.refuses(str(v))]
+
+
+def _relationship(one: dict[str, Any]) -> dict[str, Any]:
+    """A relationship of a person as the App API shows it."""
+    own = {name: one[name] for name in ("cio_object_id", "object_id", "object_type_id")}
+    attributes = {name: as_text(value) for name, value in one["attributes"].items()}
+    return {"object_type_id": one["object_type_id"], "identifiers": own, "relationship_attributes": attributes}
 
 
 def _number(text: str, default: int) -> int:

@@ -25,9 +25,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from revetl.sandbox.validate import MAX_ID_BYTES, Json, Operation, decode, encode, is_email
+from revetl.sandbox.validate import MAX_ATTRIBUTES, MAX_ID_BYTES, Json, Operation, decode, encode, is_email
 
-VERSION = "1"
+VERSION = "2"
 FIRST_CIO_ID = 0xA3000001  # the shape of the published example, "a3000001"; a number is never given again
 HISTORY_S = 30 * 86_400  # of events that a merge and an anonymous_id bring along
 LATE_ANONYMOUS_S = 300
@@ -72,15 +72,19 @@ CREATE INDEX devices_person ON devices (cio_id);
 CREATE TABLE objects (n INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT, id TEXT, attributes TEXT, UNIQUE (type, id));
 CREATE TABLE relationships (cio_id TEXT, object INTEGER, attributes TEXT, PRIMARY KEY (cio_id, object)) WITHOUT ROWID;
 CREATE INDEX relationships_object ON relationships (object);
+CREATE TABLE segments (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, description TEXT NOT NULL);
+CREATE TABLE members (segment INTEGER, cio_id TEXT, PRIMARY KEY (segment, cio_id)) WITHOUT ROWID;
+CREATE INDEX members_person ON members (cio_id);
 CREATE TABLE journal (
     n INTEGER PRIMARY KEY AUTOINCREMENT, at REAL, method TEXT, path TEXT, status INTEGER, operations INTEGER,
     bytes INTEGER, note TEXT
 );
 """
 _CONTENT = (
-    "people", "events", "seen", "activities", "anonymous", "suppressed", "devices", "objects", "relationships", "journal",
+    "people", "events", "seen", "activities", "anonymous", "suppressed", "devices", "objects", "relationships", "segments",
+    "members", "journal",
 )  # fmt: skip
-_BELONGING = ("events", "activities", "anonymous", "devices", "relationships")
+_BELONGING = ("events", "activities", "anonymous", "devices", "relationships", "members")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +100,14 @@ class Rules:
         reassign_id: an unknown id with the e-mail of a person who has another id: that person gets the new id, as
             the tip in the reference of PUT /customers says. False: a new person without the e-mail, and a failure.
         dedupe_window_s: how long an event's id is remembered; None is for ever.
+        reverse_batches: the operations of one request are applied from the last to the first: no order is promised.
+        attributes_of_person: the 300 attributes are counted per person, not per call: what is beyond fails.
+        limit_event_values: the 1000 bytes of a person's value hold for an event's, too.
+        suppress_keeps: the profile of a suppressed person stays, and is not changed any more.
+        devices_merge: add_device keeps the attributes of a known device that it does not name.
+        link_creates_object: a relationship with an unknown object makes the object.
+        segments_by_id: manual segments take no other `id_type` than `id` (a note at the endpoints says so).
+        unknown_segment: the status for a segment that does not exist, or is not manual.
     """
 
     null_clears: bool = True
@@ -104,6 +116,14 @@ class Rules:
     change_email_by_id: bool = True
     reassign_id: bool = True
     dedupe_window_s: float | None = None
+    reverse_batches: bool = False
+    attributes_of_person: bool = False
+    limit_event_values: bool = False
+    suppress_keeps: bool = False
+    devices_merge: bool = False
+    link_creates_object: bool = True
+    segments_by_id: bool = False
+    unknown_segment: int = 400
 
     def __post_init__(self) -> None:
         """Refuse a policy that does not exist.
@@ -236,7 +256,7 @@ class Store:
         names: dict[str, dict[str, int]] = {kind: {} for kind in EVENTS}
         for kind, name, count in self.rows("SELECT kind, name, count(*) FROM events GROUP BY kind, name ORDER BY 1, 2"):
             names[kind][name] = count
-        tables = ("people", "suppressed", "devices", "objects", "relationships")
+        tables = ("people", "suppressed", "devices", "objects", "relationships", "members")
         counts = {t: self.rows(f"SELECT count(*) FROM {t}")[0][0] for t in tables}  # noqa: S608 our own names
         return {
             **counts, "events": names["event"], "pages": names["page"], "screens": names["screen"],
@@ -272,6 +292,11 @@ class Store:
             times={k: float(t) for k, t in decode(times.encode()).items()}, made=made,
         )  # fmt: skip
 
+    def apply_all(self, operations: Iterable[Operation]) -> None:
+        """Apply the valid operations of one request, within the caller's transaction."""
+        for operation in reversed(list(operations)) if self.rules.reverse_batches else operations:
+            self.apply(operation)
+
     # --- operations ----------------------------------------------------------------------------------------------
 
     def apply(self, operation: Operation) -> None:
@@ -279,6 +304,8 @@ class Store:
         kind, action = operation["type"], operation["action"]
         if kind == "object":
             self._object(operation)
+        elif kind == "segment":  # a call of v1
+            self._members(operation)
         elif kind == "person":
             getattr(self, f"_{'event' if action in EVENTS else action}")(operation)
         # a delivery's metric belongs to a message, and none is sent from here
@@ -348,7 +375,7 @@ class Store:
             if policy != "ignore" and too_late:
                 if old != new:
                     late[name] = (old, new)
-            elif reason := self._refusal(person, name, new, by=by, assigned=assigned):
+            elif reason := self._refusal(person, name, new, by=by, assigned=assigned) or self._beyond(person, name):
                 failed[name], reasons[name] = (old, new), reason
             elif name in OWN or (name in IDENTIFIERS and old and _key(name, old) == _key(name, new)):
                 pass
@@ -367,6 +394,11 @@ class Store:
             self._note("skipped_update", person, "", {"attributes": late, "reason": "older than what is stored"}, when)
         if done.get("anonymous_id", ("", ""))[1]:
             self._recognise(person, done["anonymous_id"][1])
+
+    def _beyond(self, person: Person, name: str) -> str:
+        full = self.rules.attributes_of_person and len(person.attributes) >= MAX_ATTRIBUTES
+        new = name not in person.attributes and name not in {*IDENTIFIERS, *OWN}
+        return f"the person has {MAX_ATTRIBUTES} attributes" if full and new else ""
 
     @staticmethod
     def _value(person: Person, name: str) -> Json:
@@ -491,7 +523,8 @@ class Store:
         person, blocked = self._find(kind, value), {kind: value}
         if person is not None:
             blocked |= {k: v for k in (*IDENTIFIERS, "cio_id") if (v := getattr(person, k))}
-            self._forget(person)
+            if not self.rules.suppress_keeps:
+                self._forget(person)
         together = secrets.token_hex(8)
         for each, text in blocked.items():
             self._write("INSERT OR IGNORE INTO suppressed VALUES (?, ?, ?)", each, _key(each, text), together)
@@ -517,7 +550,8 @@ class Store:
         self._write("UPDATE events SET cio_id = ? WHERE cio_id = ? AND at >= ?", to, away, self._clock() - HISTORY_S)
         for table in ("devices", "anonymous"):
             self._write(f"UPDATE {table} SET cio_id = ? WHERE cio_id = ?", to, away)  # noqa: S608 our own names
-        self._write("UPDATE OR IGNORE relationships SET cio_id = ? WHERE cio_id = ?", to, away)
+        for table in ("relationships", "members"):
+            self._write(f"UPDATE OR IGNORE {table} SET cio_id = ? WHERE cio_id = ?", to, away)  # noqa: S608 our own names
         self._write("DELETE FROM people WHERE cio_id = ?", away)
         for table in _BELONGING:
             self._write(f"DELETE FROM {table} WHERE cio_id = ?", away)  # noqa: S608 our own names
@@ -546,10 +580,12 @@ class Store:
     def _add_device(self, op: Operation) -> None:
         person, device = self._known(op), op["device"]
         if person is not None:
+            held = self.rows("SELECT attributes FROM devices WHERE token = ? AND cio_id = ?", device["token"], person.cio_id)
+            before = decode(held[0][0].encode()) if held and self.rules.devices_merge else {}
             self._write(
                 "INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?)", device["token"], person.cio_id,
                 device["platform"], device.get("last_used") or int(self._clock()),
-                encode(device.get("attributes") or {}).decode(),
+                encode({**before, **(device.get("attributes") or {})}).decode(),
             )  # fmt: skip
             self._note("device_change", person, "", {"added": device["token"], "platform": device["platform"]})
 
@@ -561,7 +597,8 @@ class Store:
     def _add_relationships(self, op: Operation) -> None:
         person = self._known(op)
         for one in op["cio_relationships"] if person else ():
-            self._link(person, self._object_number(one["identifiers"], create=True), one.get("relationship_attributes"))
+            number = self._object_number(one["identifiers"], create=self.rules.link_creates_object)
+            self._link(person, number, one.get("relationship_attributes"))
 
     def _delete_relationships(self, op: Operation) -> None:
         person = self._find(*_only(op["identifiers"]))
@@ -614,6 +651,58 @@ class Store:
                 self._unlink(person, number)
             else:
                 self._link(person, number, one.get("relationship_attributes"))
+
+    def object(self, kind: str, identifier: str) -> dict[str, Any] | None:
+        """An object of a type: its attributes, and the people who are related to it with theirs."""
+        found = self.rows("SELECT n, attributes FROM objects WHERE type = ? AND id = ?", kind, identifier)
+        if not found:
+            return None
+        number, attributes = found[0]
+        rows = self.rows(
+            "SELECT p.cio_id, p.id, p.email, r.attributes FROM relationships r JOIN people p ON p.cio_id = r.cio_id"
+            " WHERE r.object = ? ORDER BY p.cio_id", number,
+        )  # fmt: skip
+        people = [{"cio_id": c, "id": i, "email": e, "attributes": decode(a.encode())} for c, i, e, a in rows]
+        return {"cio_object_id": f"ob{number}", "attributes": decode(attributes.encode()), "people": people}
+
+    def related(self, person: Person) -> list[dict[str, Any]]:
+        """The objects of a person, with the attributes of each relationship."""
+        rows = self.rows(
+            "SELECT o.type, o.id, o.n, r.attributes FROM relationships r JOIN objects o ON o.n = r.object"
+            " WHERE r.cio_id = ? ORDER BY o.n", person.cio_id,
+        )  # fmt: skip
+        return [{"object_type_id": t, "object_id": i, "cio_object_id": f"ob{n}", "attributes": decode(a.encode())}
+                for t, i, n, a in rows]  # fmt: skip
+
+    # --- manual segments -----------------------------------------------------------------------------------------
+
+    def make_segment(self, name: str, description: str) -> dict[str, Any]:
+        """A new manual segment, empty."""
+        self._write("INSERT INTO segments (name, description) VALUES (?, ?)", name, description)
+        return self.segments()[-1]
+
+    def segments(self, cio_id: str = "") -> list[dict[str, Any]]:
+        """All manual segments, or those of one person."""
+        rows = self.rows(
+            "SELECT id, name, description FROM segments WHERE ? = '' OR id IN"
+            " (SELECT segment FROM members WHERE cio_id = ?) ORDER BY id", cio_id, cio_id,
+        )  # fmt: skip
+        return [{"id": i, "name": n, "description": d, "state": "finished", "progress": None, "type": "manual", "tags": None}
+                for i, n, d in rows]  # fmt: skip
+
+    def members(self, segment: int) -> list[Person]:
+        """The people of a manual segment."""
+        rows = self.rows("SELECT cio_id FROM members WHERE segment = ? ORDER BY cio_id", segment)
+        return [person for (cio_id,) in rows if (person := self._find("cio_id", cio_id)) is not None]
+
+    def _members(self, op: Operation) -> None:
+        """Add people to a manual segment, or remove them; values of nobody are ignored."""
+        for value in op["ids"]:
+            person = self._find(op["kind"], value)
+            if person is not None and op["action"] == "add":
+                self._write("INSERT OR IGNORE INTO members VALUES (?, ?)", op["segment"], person.cio_id)
+            elif person is not None:
+                self._write("DELETE FROM members WHERE segment = ? AND cio_id = ?", op["segment"], person.cio_id)
 
     def _note(
         self, kind: str, person: Person | None, name: str, data: Mapping[str, Any], at: float | None = None

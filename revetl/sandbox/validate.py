@@ -92,12 +92,15 @@ def identifier_kind(text: str) -> tuple[str, str]:
     return ("email", text) if is_email(text) else ("id", text)
 
 
-def check(op: Json, *, identify_by: tuple[str, ...] = ("id", "email"), measured: bool = True) -> list[Problem]:
+def check(
+    op: Json, *, identify_by: tuple[str, ...] = ("id", "email"), measured: bool = True, event_values: bool = False
+) -> list[Problem]:
     """All problems of one operation.
 
     Args:
         op: what the request holds at this place; anything that JSON can say.
         identify_by: what the workspace identifies people by, besides `cio_id`.
+        event_values: whether the limit of a person's value holds for an event's.
         measured: False where the caller knows that the operation is small enough.
     """
     if not isinstance(op, dict):
@@ -110,7 +113,10 @@ def check(op: Json, *, identify_by: tuple[str, ...] = ("id", "email"), measured:
     rules = _RULES[kind].get(action) if isinstance(action, str) else None
     if rules is None:
         return [_missing_or_invalid(op, "action", f"is not an action of type {kind}")]
-    return [problem for rule in rules for problem in rule(op, identify_by)]
+    found = [problem for rule in rules for problem in rule(op, identify_by)]
+    if event_values and not found and action in {"event", "page", "screen"}:
+        found = list(_limited(op.get("attributes"), "attributes"))
+    return found
 
 
 def _missing_or_invalid(op: Operation, field: str, message: str) -> Problem:

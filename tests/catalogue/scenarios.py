@@ -144,8 +144,8 @@ def in_the_middle_of_a_request(shop: Scene) -> Told:
     well = shop.destination
 
     class Dying(Destination):
-        def send(self, body: bytes, *, deadline_s: float) -> Any:
-            reply = super().send(body, deadline_s=deadline_s)
+        def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Any:
+            reply = super().send(body, deadline_s=deadline_s, path=path)
             if len(shop.server.seen) >= 3:
                 raise Killed
             return reply

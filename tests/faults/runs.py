@@ -98,9 +98,9 @@ class Destination:
             site_id="site", api_key="key", base_url=url, ca_file=ca_file, concurrency=concurrency
         )
 
-    def send(self, body: bytes, *, deadline_s: float) -> Reply:
+    def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Reply:
         """Post a batch."""
-        return self.sender.send(body, deadline_s=deadline_s)
+        return self.sender.send(body, deadline_s=deadline_s, path=path)
 
     def workspace_id(self) -> str:
         """As the server says."""

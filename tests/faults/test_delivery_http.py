@@ -103,7 +103,7 @@ def test_nothing_is_under_way_while_the_caller_has_the_word(idle_every_s: float)
         def __init__(self) -> None:
             self.busy, self.most, self.lock = 0, 0, threading.Lock()
 
-        def send(self, body: bytes, *, deadline_s: float) -> Reply:
+        def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Reply:
             with self.lock:
                 self.busy += 1
                 self.most = max(self.most, self.busy)
@@ -136,7 +136,7 @@ def test_a_request_that_cannot_even_be_cut_is_left_and_its_rows_are_unknown() ->
 
         closed = 0
 
-        def send(self, body: bytes, *, deadline_s: float) -> Reply:
+        def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Reply:
             free.wait(20)
             return Reply(status=200, body=b"{}")
 

@@ -116,7 +116,7 @@ class Line:
     def close(self) -> None:
         """Nothing is open."""
 
-    def send(self, body: bytes, *, deadline_s: float) -> Reply:
+    def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Reply:
         """One request, as its fate has it."""
         sim, air = self.sim, self.sim.air
         del deadline_s

@@ -122,11 +122,11 @@ def test_a_key_that_is_replaced_in_the_middle_costs_a_run_and_no_row(world: Worl
     class Revoked(SandboxDestination):
         asked = 0
 
-        def send(self, body: bytes, *, deadline_s: float) -> object:
+        def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> object:
             self.asked += 1
             if self.asked == 3:
                 world.box.api_key = "rotated"
-            return super().send(body, deadline_s=deadline_s)
+            return super().send(body, deadline_s=deadline_s, path=path)
 
     stopped = world.run("people", destination=lambda: Revoked(world.box), key_print="old")
     assert stopped.exit_code == ExitCode.CREDENTIALS

@@ -50,9 +50,9 @@ class Counting(SandboxDestination):
 
     bodies: list[bytes]
 
-    def send(self, body: bytes, *, deadline_s: float) -> Any:
+    def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Any:
         Counting.bodies.append(body)
-        return super().send(body, deadline_s=deadline_s)
+        return super().send(body, deadline_s=deadline_s, path=path)
 
 
 def test_a_forgotten_person_is_deleted_and_no_later_run_sends_them(world: World, bar: Bar) -> None:

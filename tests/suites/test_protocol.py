@@ -247,11 +247,11 @@ def test_a_signal_stops_cleanly_and_the_next_run_sends_the_rest(world: World) ->
     class Stopping(SandboxDestination):
         sent = 0
 
-        def send(self, body: bytes, *, deadline_s: float) -> Any:
+        def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Any:
             Stopping.sent += 1
             if Stopping.sent == 3:
                 stop[0](Interrupted("stopped by SIGTERM", signal_number=15))
-            return super().send(body, deadline_s=deadline_s)
+            return super().send(body, deadline_s=deadline_s, path=path)
 
     warehouse = world.connect()
     result = world.engine(warehouse).run(
@@ -293,10 +293,10 @@ def test_a_signal_between_events_and_deletes_leaves_the_deletes_to_the_next_run(
     stop: list[Any] = []
 
     class Stopping(SandboxDestination):
-        def send(self, body: bytes, *, deadline_s: float) -> Any:
+        def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Any:
             if b"Order Completed" in body:
                 stop[0](Interrupted("stopped by SIGTERM", signal_number=15))
-            return super().send(body, deadline_s=deadline_s)
+            return super().send(body, deadline_s=deadline_s, path=path)
 
     warehouse = world.connect()
     result = world.engine(warehouse).run(

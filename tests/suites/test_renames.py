@@ -134,11 +134,11 @@ class Cut(SandboxDestination):
         super().__init__(box)
         self.lose = lose
 
-    def send(self, body: bytes, *, deadline_s: float) -> Any:
+    def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Any:
         fate = self.lose(body)
         if fate == "before":
             return Reply(status=0, sent=True, error="cut before")
-        answer = super().send(body, deadline_s=deadline_s)
+        answer = super().send(body, deadline_s=deadline_s, path=path)
         return Reply(status=0, sent=True, error="cut after") if fate == "after" else answer
 
 

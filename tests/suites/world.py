@@ -89,9 +89,9 @@ class SandboxDestination:
             site_id=site_id or box.site_id, api_key=box.api_key, base_url=box.url, concurrency=4
         )
 
-    def send(self, body: bytes, *, deadline_s: float) -> Any:
+    def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Any:
         """Post a batch."""
-        return self.sender.send(body, deadline_s=deadline_s)
+        return self.sender.send(body, deadline_s=deadline_s, path=path)
 
     def workspace_id(self) -> str:
         """The sandbox's id."""

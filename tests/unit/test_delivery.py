@@ -41,7 +41,7 @@ class Scripted:
         self.requests: list[tuple[float, list[int]]] = []
         self.bodies: list[bytes] = []
 
-    def send(self, body: bytes, *, deadline_s: float) -> Reply:
+    def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Reply:
         del deadline_s
         rows = [int(part) for part in body.removeprefix(b'{"batch":[').removesuffix(b"]}").split(b",")]
         self.requests.append((self.clock.now, rows))

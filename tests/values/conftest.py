@@ -23,10 +23,10 @@ class Recorder:
         self.sender = SandboxDestination(workspace)
         self.bodies: list[bytes] = []
 
-    def send(self, body: bytes, *, deadline_s: float) -> Any:
+    def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Any:
         """Post a batch, and keep it."""
         self.bodies.append(body)
-        return self.sender.send(body, deadline_s=deadline_s)
+        return self.sender.send(body, deadline_s=deadline_s, path=path)
 
     def workspace_id(self) -> str:
         """The sandbox's id."""
