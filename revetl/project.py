@@ -48,7 +48,7 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV022": "no such target", "RV023": "unknown type of warehouse or destination", "RV024": "a field of a connection is missing",
     "RV025": "no such destination", "RV026": "a secret is written in a file", "RV027": "an environment variable is not set",
     "RV028": "a value of profiles.yml cannot be rendered", "RV029": "a field has two names", "RV030": "not supported yet",
-    "RV031": "a key of the other type of sync", "RV032": "no ref() or source()", "RV033": "no such model or source",
+    "RV031": "a key of another type of sync", "RV032": "no ref() or source()", "RV033": "no such model or source",
     "RV034": "not exactly one identifier", "RV035": "no such time zone", "RV036": "a wrong event name",
     "RV037": "a wrong or too long name, or too many", "RV038": "two names differ only in case", "RV039": "a reserved name",
     "RV040": "no known type", "RV041": "no such definition", "RV042": "rules that do not fit", "RV043": "no regular expression",
@@ -76,6 +76,10 @@ CODES: Mapping[str, str] = MappingProxyType({
     **{code: rule.title for code, rule in RULES.items()}, **{code: line.title for code, line in CHECKS.items()},
     "RV240": "rows that would collide in Customer.io",
     "RV220": "a model's SQL does not run", "RV221": "a view or table cannot be built",
+    "RV230": "too many suppressions", "RV231": "a relationship without an object sync",
+    "RV232": "two syncs with one list", "RV233": "a wrong `when_missing`", "RV234": "a row that cannot be anonymous",
+    "RV235": "no type of object", "RV236": "an event's name in a column", "RV237": "no platform",
+    "RV238": "a preference that is no boolean", "RV239": "`unsubscribed` without `may_resubscribe`",
     "RV280": "no such starter of `init`",
 })  # fmt: skip
 CALL = re.compile(r"\w+\(.*\)", re.DOTALL)

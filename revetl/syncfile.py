@@ -365,13 +365,13 @@ class SyncReader:
             owner, place = known.get(sync.object_sync), holder.get("sync") or holder
             if owner is None:
                 self.bad(f"sync {name!r} waits for the objects of a sync: {sync.object_sync!r} is no object sync"
-                         f"{near(sync.object_sync, known)}", place, code="RV060",
+                         f"{near(sync.object_sync, known)}", place, code="RV231",
                          hint="object: {object_type_id: '1', key: company_id, sync: the name of an object sync}")  # fmt: skip
             elif owner.object_type != sync.object_type:
                 self.bad(f"sync {name!r} is about objects of type {sync.object_type}, and sync {owner.name!r} sends type "
-                         f"{owner.object_type}", place, code="RV060")  # fmt: skip
+                         f"{owner.object_type}", place, code="RV231")  # fmt: skip
             elif sync.enabled and not owner.enabled:
-                self.bad(f"sync {name!r} waits for the objects of {owner.name!r}, which is not enabled", place, code="RV060",
+                self.bad(f"sync {name!r} waits for the objects of {owner.name!r}, which is not enabled", place, code="RV231",
                          hint="enable that one, or disable this one as well")  # fmt: skip
 
     def _one_suppression(self) -> None:
@@ -384,7 +384,7 @@ class SyncReader:
             other = first.setdefault(what, name)
             if other != name:
                 self.bad(f"syncs {other!r} and {name!r} both send {what}: what one adds, the other would remove",
-                         self._seen.nodes[name].get("type") or self._seen.nodes[name], code="RV061",
+                         self._seen.nodes[name].get("type") or self._seen.nodes[name], code="RV232",
                          hint="one model with the rows of both")  # fmt: skip
 
     def _declared(self, node: Node) -> Identity:
@@ -577,16 +577,16 @@ class SyncReader:
     def _when_missing(self, node: Node, sort: SyncType) -> None:
         given, known = node.get("when_missing"), MISSING.get(sort, (WhenMissing.IGNORE, WhenMissing.DELETE))
         if given is not None and given.value in set(WhenMissing) and given.value not in known:
-            self.bad(f"a sync of type {sort} cannot {given.value!r} rows that left the model", given, code="RV062",
+            self.bad(f"a sync of type {sort} cannot {given.value!r} rows that left the model", given, code="RV233",
                      hint=f"when_missing: {' or '.join(known)}")  # fmt: skip
         if sort.keeps_values and self._inner(node, "no_person") == NoPerson.ANONYMOUS:
-            self.bad(f"rows of a sync of type {sort} cannot be anonymous", node.get("no_person") or node, code="RV063",
+            self.bad(f"rows of a sync of type {sort} cannot be anonymous", node.get("no_person") or node, code="RV234",
                      hint="no_person: skip or hold")  # fmt: skip
         if sort.keeps_values and sort.names_people and sort is not SyncType.PERSON:
             holder = node.get("person")
             named = holder.get("anonymous_id") if holder is not None else None
             if named is not None:
-                self.bad(f"rows of a sync of type {sort} cannot be anonymous", named, code="RV063")
+                self.bad(f"rows of a sync of type {sort} cannot be anonymous", named, code="RV234")
 
     def _object(self, node: Node, sort: SyncType) -> tuple[str, str, str]:
         """The type of object, and for relationships the column with its id, and the sync that sends it."""
@@ -612,7 +612,7 @@ class SyncReader:
         else:
             return "", "", ""
         if place is not None and isinstance(place.value, str) and not OBJECT_TYPE.fullmatch(found):
-            self.bad("an object type's id is the number that Customer.io gave it, as a text", place, code="RV064",
+            self.bad("an object type's id is the number that Customer.io gave it, as a text", place, code="RV235",
                      hint="object_type_id: '1'")  # fmt: skip
         return found, self._inner(inner, "key"), self._inner(inner, "sync") if sort is SyncType.RELATIONSHIP else ""
 
@@ -625,7 +625,7 @@ class SyncReader:
         if not isinstance(found.value, dict):
             return str(found.value), ""
         if sort is SyncType.EVENT:
-            self.bad("an event's name is a constant: its properties are declared for it", found, code="RV065",
+            self.bad("an event's name is a constant: its properties are declared for it", found, code="RV236",
                      hint="a sync for each event; pages and screens (`type: page`) may have their name in a column")  # fmt: skip
             return "", ""
         self._keys(found, NAME_KEYS, "`event`")
@@ -648,7 +648,7 @@ class SyncReader:
         else:
             constant = str(found.value)
             if constant not in PLATFORMS:
-                self.bad(f"{constant!r} is no platform{near(constant, PLATFORMS)}", found, code="RV066",
+                self.bad(f"{constant!r} is no platform{near(constant, PLATFORMS)}", found, code="RV237",
                          hint="platform: ios, or android; or a column: {column: platform}")  # fmt: skip
         column, zone = self._time(node, "last_used", needed=False)
         place = node.get("last_used")
@@ -937,7 +937,7 @@ class SyncReader:
             array = kind is FieldType.ARRAY
             inner = self._inside(name, facts.get("items" if array else "properties"), word, depth + 1, array=array)
         if name.startswith(TOPICS) and kind is not FieldType.BOOLEAN:
-            self.bad(f"{name!r} must be a boolean: whether the person wants messages about this topic", place, code="RV067")
+            self.bad(f"{name!r} must be a boolean: whether the person wants messages about this topic", place, code="RV238")
         self._resubscribing(name, facts)
         if not person and plain("on_null") == "clear":
             self.bad("an event's property cannot be cleared: a null property is not sent", facts["on_null"], code="RV044")
@@ -955,12 +955,12 @@ class SyncReader:
         """What sends anything but true for `unsubscribed` subscribes people again, so it is said in so many words."""
         may = facts.get("may_resubscribe")
         if may is not None and name != "unsubscribed":
-            self.bad("`may_resubscribe` belongs to the attribute 'unsubscribed'", may, code="RV068")
+            self.bad("`may_resubscribe` belongs to the attribute 'unsubscribed'", may, code="RV239")
         if name != "unsubscribed" or (may is not None and may.value):
             return
         needing = [facts[k] for k in ("required", "on_null") if k in facts and facts[k].value not in (False, "skip")]
         for place in needing:
-            self.bad("only true is sent for 'unsubscribed': a false or a null would subscribe people again", place, code="RV068",
+            self.bad("only true is sent for 'unsubscribed': a false or a null would subscribe people again", place, code="RV239",
                      hint="unsubscribed: {type: boolean, may_resubscribe: true}, if that is meant")  # fmt: skip
 
     def _fit(self, name: str, kind: FieldType, facts: Mapping[str, Node], *, inside: bool) -> None:
