@@ -184,12 +184,18 @@ def _events(project: Project, syncs: Sequence[Sync]) -> Iterator[Finding]:
         also = (*(terms[name].ignore if name in terms else ()), *(other.ignore if other else ()))
         if alike(name, sync.event):
             yield _about(sync, "RV300", f"sync {sync.name!r} sends {sync.event!r}, another spelling of {name!r} ({place})",
-                         f"event: {name}", also)  # fmt: skip
+                         f"event: {name}, with {_move('event', sync.event)}", also)  # fmt: skip
         else:
             yield _about(
                 sync, "RV301", f"sync {sync.name!r} sends {sync.event!r}, which means the same as {name!r} ({place})",
-                f"event: {name}; or declare {sync.event!r} in `taxonomy: events:` if it is another thing", also,
+                f"event: {name}, with {_move('event', sync.event)}; or declare {sync.event!r} in `taxonomy: events:` if it is "
+                "another thing", also,
             )  # fmt: skip
+
+
+def _move(what: str, old: str) -> str:
+    """How to leave a name without losing who still uses it (`docs/changes.md`)."""
+    return f"renamed_from: {{{what}: {old}, dual_send_until: …}}"
 
 
 def _about(sync: Sync, code: str, message: str, hint: str = "", also: tuple[Ignore, ...] = ()) -> Finding:
@@ -220,11 +226,14 @@ def _declared(project: Project) -> Iterator[Finding]:
     properties, attributes = _uses(_of_events(syncs)), _uses(_of_people(syncs))
     identifiers = [sync.identifier.value for sync in syncs]
     for what, terms, meanings, sent in (
-        ("event", taxonomy.events, event_meanings(taxonomy), [sync.event for sync in syncs]),
-        ("property", taxonomy.properties, property_meanings(taxonomy), [use.name for use in properties]),
-        ("attribute", taxonomy.attributes, attribute_meanings(taxonomy), [*(use.name for use in attributes), *identifiers]),
-    ):
-        standing = set(_standing(sent, terms, meanings).values())
+        ("event", taxonomy.events, event_meanings(taxonomy), [(sync.event, sync.renamed_from) for sync in syncs]),
+        ("property", taxonomy.properties, property_meanings(taxonomy),
+         [(use.name, use.field.renamed_from) for use in properties]),
+        ("attribute", taxonomy.attributes, attribute_meanings(taxonomy),
+         [*((use.name, use.field.renamed_from) for use in attributes), *((name, None) for name in identifiers)]),
+    ):  # fmt: skip
+        names = [name for new, old in sent for name in (new, *((old.name,) if old is not None else ()))]
+        standing = set(_standing(names, terms, meanings).values())
         for term in terms.values():
             if term.name not in standing and not term.sent_by:
                 yield Finding(
@@ -280,7 +289,7 @@ def _names(project: Project, syncs: Sequence[Sync]) -> Iterator[Finding]:
                     "RV302" if spelling else "RV303",
                     f"the {kind} {use.name!r} of sync {use.sync.name!r} "
                     + ("is another spelling of" if spelling else "means the same as") + f" {name!r} ({place})",
-                    f"{name}: {{column: {use.field.column}, …}}", also,
+                    f"{name}: {{column: {use.field.column}, " + ("…}" if nested else _move("name", use.name) + "}"), also,
                 )  # fmt: skip
 
 

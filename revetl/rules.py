@@ -40,10 +40,10 @@ _E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
 _TABLE: tuple[tuple[str, Severity, str, str, str], ...] = (
     ("RV300", _W, "two spellings of one event",
      "Customer.io takes `order_completed` and `Order Completed` for two events: a segment on one does not see the other.",
-     "Send one spelling. To move from the old to the new, send both for a while."),
+     "Send one spelling; `renamed_from` sends both for a while."),
     ("RV301", _W, "two names of one event",
      "`Checkout Started` and `Begin Checkout` split the audience: a journey starts for half of the people.",
-     "Send the declared name only, or declare both names in `taxonomy: events:` if they mean two things."),
+     "Send the declared name only (`renamed_from` sends both for a while), or declare both names if they mean two things."),
     ("RV302", _W, "two spellings of one property or attribute",
      "`order_id` and `orderId` are two properties: a filter on one is never true for rows that have the other.",
      "Use one spelling in every sync; a definition that all use keeps it so."),

@@ -320,6 +320,15 @@ def test_a_declared_event_whose_sync_is_off_is_no_finding(tmp_path: Path) -> Non
     assert [f.code for f in found if f.code != "RV316"] == []
 
 
+def test_an_old_name_that_is_still_sent_is_no_finding(tmp_path: Path) -> None:
+    both = "dual_send_until: 2027-03-01"
+    people = f"{{lifetime_value: {{type: number, renamed_from: {{name: ltv, {both}}}}}}}"
+    taxonomy = "{events: {Order Completed: {}, Sale: {role: other}}, attributes: {ltv: {}, lifetime_value: {}}}"
+    events = f"properties: {{}}\n    renamed_from: {{event: Sale, {both}}}"
+    found = of(tmp_path, events=events, people=people, taxonomy=taxonomy)
+    assert [one for one in found if not one.startswith("RV308")] == []
+
+
 def test_a_sync_that_is_off_breaks_nothing(broken: Project) -> None:
     off = {name: replace(sync, enabled=False) for name, sync in broken.syncs.items()}
     assert {f.sync for f in lint(replace(broken, syncs=off))} <= {""}
