@@ -433,6 +433,7 @@ def test_a_starter_has_uids_of_its_own_and_a_production_that_loads(tmp_path: Pat
     assert all(sync.description and sync.owner for sync in projects[0].syncs.values())
     assert all(sync.latency.warn_s for sync in projects[0].syncs.values() if not sync.is_person and sync.enabled)
     assert revetl.compile(projects[0], environ=PRODUCTION)
+    assert [finding.code for finding in api.lint(projects[0]) if not finding.ignored] == []
 
 
 def test_a_starter_that_is_not_there_is_refused_with_the_nearest_one(tmp_path: Path) -> None:

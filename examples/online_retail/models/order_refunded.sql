@@ -1,6 +1,7 @@
 -- One row a cancellation. It names no order: it is linked to the latest earlier order in which the same customer
 -- bought the same product in at least that quantity; where lines point to several, the one of the largest amount wins.
--- Where none exists, order_id stays empty, and `unlinked_because` says why.
+-- Where none exists, order_id stays empty, and `unlinked_because` says why: such a refund is held as an orphan (`refund_of` in
+-- syncs/retail.yml), because it could not be taken off any purchase that Customer.io has.
 with refunds as (
     select
         invoice as refund_id,
@@ -47,7 +48,6 @@ select
     refunds.*,
     'GBP' as currency,
     links.order_id,
-    links.order_id is not null as linked,
     case
         when links.order_id is not null then null
         when refunds.products_count = 0 then 'no product'

@@ -1,4 +1,4 @@
--- One row a customer. Eight customers moved: the country of the latest invoice counts.
+-- One row a customer. Seven customers moved: the country of the latest invoice counts.
 with facts as (
     select
         customer_id,
@@ -23,6 +23,10 @@ latest as (
     where customer_id is not null
 )
 
-select facts.*, latest.country
+select
+    facts.*,
+    countries.code as country,
+    latest.country as country_name
 from facts
 inner join latest on facts.customer_id = latest.customer_id and latest.place = 1
+left join {{ ref('countries') }} as countries on latest.country = countries.name
