@@ -283,10 +283,10 @@ def test_a_refund_is_linked_to_an_order_that_can_have_been_it(year: Year) -> Non
 
 
 def test_after_a_day_of_new_lines_only_that_days_changes_are_sent(shop: Shop) -> None:
-    shop.give("InvoiceDate < TIMESTAMP '2011-12-08'")
+    shop.give("InvoiceDate BETWEEN TIMESTAMP '2011-11-15' AND TIMESTAMP '2011-12-08'")
     first = shop.run()
     before = shop.held()
-    shop.give("InvoiceDate < TIMESTAMP '2011-12-09'")
+    shop.give("InvoiceDate BETWEEN TIMESTAMP '2011-11-15' AND TIMESTAMP '2011-12-09'")
 
     done = shop.run()
 
