@@ -316,6 +316,12 @@ def test_the_workspace_holds_what_the_tables_say_and_a_changed_day_sends_only_th
     assert first["order_completed"].counts.skipped > 0, "orders of the till are nobody's"
     assert first["order_refunded"].counts.skipped == 1, "its order has not arrived"
 
+    books = api.reconcile(revetl.load(shop.folder, environ=shop.environ), days=0, environ=shop.environ)
+    assert books.agrees
+    for side, name in (("orders", "Order Completed"), ("refunds", "Order Refunded")):
+        sent = sum((getattr(day, side).sent.value for day in books.days), Decimal())
+        assert sent == sum(event["value"] for event in was.events[name].values())
+
     again = shop.run()
 
     assert sum(one.counts.planned + one.acknowledged for one in again.values()) == 0
