@@ -64,7 +64,8 @@ __all__ = ["compile", "diff", "load", "retry", "run"]
 SANDBOX_RATES: Mapping[str, float] = {"requests_per_second": 1_000.0, "operations_per_second": 100_000.0}
 RUNS_SHOWN = 5
 ARGS = ("full_refresh", "retry_refused", "backfill", "confirm_deletes", "confirm_changes", "confirm_first_run",
-        "confirm_growth", "allow_empty", "accept_contract", "warn_error", "fail_fast")  # fmt: skip
+        "confirm_growth", "allow_empty", "accept_contract", "warn_error", "fail_fast", "backfill_before", "older_only",
+        "confirm_triggering")  # fmt: skip
 
 
 class Silent:
@@ -472,6 +473,21 @@ def last_run(project: Project) -> LastRun:
     return LastRun(names=artifacts.failed_syncs(document), args=dict(document.get("args") or {}))
 
 
+def moment(text: str) -> int:
+    """A point in time as Unix seconds: an ISO date or time, UTC unless it says otherwise.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is no time", hint="--backfill-before 2026-11-01, or 2026-11-01T12:00+01:00", code="RV275"
+        ) from None
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+
+
 def run_options(asked: Mapping[str, Any]) -> RunOptions:
     """Options of the command line, or of an earlier run's `args`, as the engine's."""
     from revetl.engine import RunOptions
@@ -479,11 +495,14 @@ def run_options(asked: Mapping[str, Any]) -> RunOptions:
 
     return RunOptions(
         full_refresh=bool(asked.get("full_refresh")), retry_refused=bool(asked.get("retry_refused")),
-        backfill=bool(asked.get("backfill")), fail_fast=bool(asked.get("fail_fast")), expect=asked.get("expect") or "",
+        backfill=bool(asked.get("backfill") or asked.get("backfill_before") or asked.get("older_only")),
+        backfill_before_s=moment(asked["backfill_before"]) if asked.get("backfill_before") else None,
+        older_only=bool(asked.get("older_only")), fail_fast=bool(asked.get("fail_fast")), expect=asked.get("expect") or "",
         accept_contract=bool(asked.get("accept_contract")),
         confirmed=Confirmations(
             deletes=asked.get("confirm_deletes"), changes=asked.get("confirm_changes"),
-            first_run=asked.get("confirm_first_run"), growth=asked.get("confirm_growth"), empty=bool(asked.get("allow_empty")),
+            first_run=asked.get("confirm_first_run"), growth=asked.get("confirm_growth"),
+            triggering=asked.get("confirm_triggering"), empty=bool(asked.get("allow_empty")),
         ),
     )  # fmt: skip
 

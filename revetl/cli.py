@@ -138,6 +138,9 @@ def _confirmations(function: Command) -> Command:
         click.option(
             "--backfill", is_flag=True, help="Send events of the past too (they can't trigger campaigns)."
         ),
+        click.option("--older-only", is_flag=True, help="A backfill of only what can't trigger campaigns any more."),
+        click.option("--backfill-before", metavar="TIME", help="A backfill of only what is older: 2026-11-01."),
+        click.option("--confirm-triggering", type=int, metavar="N", help="Confirm exactly N backfilled events that may trigger."),
         click.option("--confirm-deletes", type=int, metavar="N", help="Confirm exactly N deletes."),
         click.option("--confirm-changes", type=int, metavar="N", help="Confirm exactly N updates."),
         click.option(

@@ -390,6 +390,7 @@ class Guards:
         max_changes: updates, of the people in the state; rows that only gain a new attribute do not count.
         empty_source: whether a model without rows stops the run.
         max_first_run: rows that a first run may send without confirmation; 0 means any number.
+        max_triggering: events of a backfill that may start campaigns; 0 always asks.
         max_growth: new rows, in times of what the state has (200 at least); 0 means any number.
     """
 
@@ -398,6 +399,7 @@ class Guards:
     empty_source: bool = True
     max_first_run: int = 0
     max_growth: int = 5
+    max_triggering: int = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,6 +93,7 @@ class DeliverySettings:
         no_progress_s: without an accepted request for so long, the run ends (and the next one goes on).
         slow_answer_s: an answer that takes longer is a sign of strain: the rate is lowered as for a 429, without
             a pause.
+        backfill_share: the part of the rates that events of the past take together while nothing else is sent.
         refused_share: more refused rows than this end the run: something is wrong with all of them.
         drain_s: after a stop, requests under way get so long for their answers.
 
@@ -113,6 +114,7 @@ class DeliverySettings:
     retry_floor: int = 10
     no_progress_s: float = 900.0
     slow_answer_s: float = 10.0
+    backfill_share: float = 0.5
     refused_share: float = 0.2
     drain_s: float = 16.0  # of the 20 s in which a run ends: the rest is for what it folds
 
@@ -121,6 +123,10 @@ class DeliverySettings:
                      "request_deadline_s"):  # fmt: skip
             if not 0 < getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name!r} of the destination must be a number above 0", hint="change it in profiles.yml")
+        if not 0 < self.backfill_share <= 1:
+            raise ConfigError(
+                "'backfill_share' of the destination must be above 0 and at most 1", hint="change it in profiles.yml"
+            )
         if not 0 < self.max_batch_bytes <= MAX_BODY_BYTES:
             raise ConfigError(
                 f"'max_batch_bytes' of the destination must be above 0 and at most {MAX_BODY_BYTES:,}, Customer.io's limit",

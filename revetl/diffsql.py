@@ -242,6 +242,7 @@ class Options:
         full_refresh: send every person again, with all attributes.
         retry_refused: try refused rows now, not once a day.
         backfill: send events that can no longer trigger campaigns.
+        before_s: of a backfill: leave younger events to a run without it.
         baseline: this first run only records what the model says.
         fingerprint: hash the rows to send in the summary, so that two plans can be compared.
         spellings: some keys are one address in different spellings: those rows are left out.
@@ -251,6 +252,7 @@ class Options:
     full_refresh: bool = False
     retry_refused: bool = False
     backfill: bool = False
+    before_s: int | None = None
     baseline: bool = False
     fingerprint: bool = False
     spellings: bool = False
@@ -758,7 +760,8 @@ def _ledger_changes(  # noqa: PLR0913 each is one part of the question
 
     `_op` is event for rows to send, shadow for those that make their person (`unknown_person: create`), and held for
     rows that wait for a decision; summary rows are same, drift, gone, skipped, nobody, waiting, unbought (a refund waits
-    for its purchase), orphan (its purchase is nowhere), late, future, held_before, refused, forgotten and bad_key.
+    for its purchase), orphan (its purchase is nowhere), late, future, younger (a backfill leaves it to another run),
+    held_before, refused, forgotten and bad_key.
     """
     rows = event_rows(dialect, shape, sql, tables, known, options, owners, purchases=purchases)
     names = [field_column(field.name) for field in shape.sync.fields]
@@ -872,6 +875,8 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
                               o.c._last_try > options.now_s * 1000 - REFUSED_RETRY_MS), sa.literal("refused")))  # fmt: skip
     cases.append((_too_late(sync, options, m.c._occurred_at), sa.literal("late")))
     cases.append((m.c._occurred_at > options.now_s + FUTURE_SLACK_S, sa.literal("future")))
+    if options.before_s is not None:
+        cases.append((m.c._occurred_at >= options.before_s, sa.literal("younger")))
     cases.append((shadow, sa.literal("shadow")))
     found = {
         "_amount": amount_of(shape, m), "_currency": currency_of(sync, m), "_odd": sa.cast(odd, sa.BigInteger),
@@ -925,13 +930,18 @@ def _sent_before(
     return joined, sa.or_(first.c._key.is_not(None), u.c._key.is_not(None))
 
 
+def times_of(sync: Sync) -> tuple[str, ...]:
+    """People's attributes that are times: one in the future delays the campaigns of segments."""
+    return tuple(one.name for one in sync.fields if one.type is FieldType.TIMESTAMP) if sync.is_person else ()
+
+
 def summary(dialect: Dialect, shape: Shape, plan: Any, options: Options) -> sa.Select[Any]:  # noqa: ANN401 a table or subquery
     """One row for each `_op` (with `copy_` before it for copies of events), to be read by `plan.read_counts`.
 
     Rows of the model, keys, the most rows of one key, the first and last number; then for a snapshot how many updates
-    are fresh and how often each field changed, for a ledger the oldest time and how many can no longer trigger
-    campaigns, how many people they would make where they may, and of refunds how many are larger than their order, and
-    before it; then the widest value of each decimal; with a
+    are fresh, how often each field changed, and how often each of `times_of` is in the future, for a ledger the oldest
+    time, how many can no longer trigger campaigns, the oldest that can, how many people they would make where they may,
+    and of refunds how many are larger than their order, and before it; then the widest value of each decimal; with a
     fingerprint, the sum of the hashes of the rows to send.
     """
     c = plan.c
@@ -950,10 +960,13 @@ def summary(dialect: Dialect, shape: Shape, plan: Any, options: Options) -> sa.S
             bit = sa.literal(1 << (i % MASK_BITS), sa.BigInteger)
             hit = c[f"_m{i // MASK_BITS}"].op("&")(bit) != 0
             columns.append(sa.func.sum(sa.case((hit, 1), else_=0)))
+        times = [c[field_column(name)] for name in times_of(shape.sync)]
+        columns += [sa.func.sum(sa.case((at > options.now_s + FUTURE_SLACK_S, 1), else_=0)) for at in times]
     else:
         old = options.now_s - CAMPAIGN_HORIZON_S
         columns.append(sa.func.min(c._occurred_at))
         columns.append(sa.func.sum(sa.case((c._occurred_at < old, 1), else_=0)))
+        columns.append(sa.func.min(sa.case((c._occurred_at >= old, c._occurred_at))))
         if shape.sync.unknown_person is UnknownPerson.CREATE:
             columns.append(sa.func.count(sa.distinct(sa.case((c._op == "shadow", c._person)))))
         if shape.order is not None:

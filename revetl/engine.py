@@ -26,7 +26,16 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from revetl import renames
-from revetl.contracts import IdentifierKind, Initial, Latency, OnViolation, Role, Sync, SyncType
+from revetl.contracts import (
+    CAMPAIGN_HORIZON_S,
+    IdentifierKind,
+    Initial,
+    Latency,
+    OnViolation,
+    Role,
+    Sync,
+    SyncType,
+)
 from revetl.delivery import Clock, Delivery, DeliverySettings, Idle
 from revetl.destination import Refusal, Sender, Warned
 from revetl.diffsql import (
@@ -134,6 +143,8 @@ class RunOptions:
         full_refresh: send every person again.
         retry_refused: try refused rows now.
         backfill: send events that can no longer trigger campaigns.
+        backfill_before_s: of a backfill: leave events from this time on (Unix seconds) to a run without it.
+        older_only: of a backfill: leave all that may start campaigns to a run without it.
         fail_fast: stop at the first sync that fails.
         baseline: send nothing; record what the models say as acknowledged (`revetl state baseline`).
         expect: the fingerprint of the diff that was approved.
@@ -144,6 +155,8 @@ class RunOptions:
     full_refresh: bool = False
     retry_refused: bool = False
     backfill: bool = False
+    backfill_before_s: int | None = None
+    older_only: bool = False
     fail_fast: bool = False
     baseline: bool = False
     expect: str = ""
@@ -546,9 +559,13 @@ class Engine:
 
     def _options(self, options: RunOptions, *, baseline: bool) -> Options:
         now = self.warehouse.fetch(sa.select(self.warehouse.dialect.now_ms()))[0][0]
+        now_s = int(now) // 1000
+        before = [options.backfill_before_s] if options.backfill_before_s is not None else []
+        before += [now_s - CAMPAIGN_HORIZON_S] if options.older_only else []
         return Options(
             full_refresh=options.full_refresh, retry_refused=options.retry_refused, backfill=options.backfill,
-            baseline=baseline, now_s=int(now) // 1000,
+            before_s=min(before, default=None) if options.backfill and not baseline else None,
+            baseline=baseline, now_s=now_s,
         )  # fmt: skip
 
     def _located(self, compiled: CompiledSync) -> AbstractContextManager[None]:
@@ -614,6 +631,7 @@ class Engine:
         Raises:
             ContractBroken, ConfigError, StateDamaged, WarehouseError: the model or the state cannot be read.
         """
+        compiled = self._today(compiled)
         sync, shape = compiled.sync, self._bind(compiled)
         stream = self._stream(shape)
         stream.read()
@@ -706,7 +724,10 @@ class Engine:
     def _counts(self, compiled: CompiledSync, shape: Shape, plan: Any, asked: Options, state_rows: int) -> Counts:  # noqa: ANN401
         with self._located(compiled):
             rows = self.warehouse.fetch(summary(self.warehouse.dialect, shape, plan, asked))
-        return read_counts(shape, rows, max(0, state_rows), fingerprint=asked.fingerprint)
+        counts = read_counts(shape, rows, max(0, state_rows), fingerprint=asked.fingerprint)
+        if asked.backfill and not asked.baseline:
+            return counts
+        return replace(counts, triggering=0, triggering_since_s=None)  # what an ordinary run sends is meant to start them
 
     def read_violations(
         self, sync: Sync, rows: sa.Select[Any], tally: Tally, *, now_s: int, failing: bool = False
@@ -1356,7 +1377,9 @@ class _Run:
         assert self.workspace is not None  # noqa: S101 opened in `_open`
         if self.clock.monotonic() < self.share_until:
             return
-        self.share = self.share or Share(self.warehouse, self.workspace, schema=self.engine.schema, owner=self.owner)
+        self.share = self.share or Share(
+            self.warehouse, self.workspace, schema=self.engine.schema, owner=self.owner, backfill=self.settings.backfill_share
+        )
         lane: Lane = "backfill" if self.options.backfill and not job.sync.keeps_values else "live"
         told = False
         while not delivery.stopped:
@@ -1531,7 +1554,7 @@ class _Run:
 
     def _result(self, job: _Job, reasons: tuple[Reason, ...], error: RevetlError | None) -> SyncResult:
         counts = job.counts
-        unsent = counts.planned - job.acknowledged - job.refused - counts.refused - counts.on_hold - counts.waiting
+        unsent = counts.planned - job.acknowledged - job.refused - counts.refused - counts.on_hold - counts.waiting - counts.left
         left = job.refused or counts.refused or counts.on_hold or counts.waiting or counts.quarantined or unsent
         status = "error" if error else "partial" if left else "success"
         return SyncResult(

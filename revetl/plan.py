@@ -1,10 +1,10 @@
 """What a run would do, as values: counts, the equation that always adds up, and the guards. Pure.
 
 rows of the model = unchanged + created + updated + re-driven + skipped + forgotten + quarantined
-planned = created + updated + re-driven + deleted + released + copies = acknowledged + refused + held + waiting + unsent
+planned = created + updated + re-driven + deleted + released + copies = acknowledged + refused + held + waiting + left + unsent
 
 A copy is an event's second row, under its old name (`renamed_from`). The model has no row for it, so it stands in the
-second equation only, where it is refused, held, waiting or sent by itself.
+second equation only, where it is refused, held, waiting, left or sent by itself.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from revetl.contracts import Initial, OnChange, OnMoved, OnShared, UnknownPerson
-from revetl.diffsql import COPY, SEND_FIRST, SEND_LAST, Shape
+from revetl.diffsql import COPY, SEND_FIRST, SEND_LAST, Shape, times_of
 from revetl.errors import ContractBroken, GuardTripped, RevetlError
 from revetl.identity import QUARANTINED
 
@@ -47,6 +48,9 @@ class Counts:
         over_refunded, early_refunds: refunds to be sent of orders that are refunded by more than they cost; and
             refunds older than their order.
         late, future: events held because of their time.
+        left: events that a backfill leaves to a run without it, because they are younger than was asked.
+        triggering, triggering_since_s: of a backfill: events to be sent that may start campaigns, and the oldest of them.
+        ahead: for each time of people, how many to be sent are in the future.
         held: events whose earlier outcome is unknown for too long to send them again.
         refused: rows refused before, not yet due for another try.
         drifted: events whose row changed after it was sent (never sent again).
@@ -83,6 +87,10 @@ class Counts:
     orphans: int = 0
     over_refunded: int = 0
     early_refunds: int = 0
+    left: int = 0
+    triggering: int = 0
+    triggering_since_s: int | None = None
+    ahead: Mapping[str, int] = field(default_factory=dict)
     late: int = 0
     future: int = 0
     held: int = 0
@@ -103,6 +111,12 @@ class Counts:
     bad_keys: int = 0
     duplicate_keys: int = 0
     rows_hash: int = 0
+
+    @property
+    def triggering_since(self) -> str:
+        """In words, since when there are events that may start campaigns."""
+        at = self.triggering_since_s
+        return "" if at is None else f" (the oldest is of {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC)"
 
     @property
     def planned(self) -> int:
@@ -131,12 +145,14 @@ def read_counts(  # noqa: C901 one row kind a line
     n = dict.fromkeys(
         ("create", "update", "redrive", "event", "shadow", "delete", "suppress", "same", "gone", "drift", "skipped",
          "nobody", "waiting", "late", "future", "held", "held_before", "refused", "refused_update", "bad_key", "stray",
-         "forgotten", "unbought", "orphan", "clear", "release", *QUARANTINED), 0
+         "forgotten", "unbought", "orphan", "younger", "clear", "release", *QUARANTINED), 0
     )  # fmt: skip
     n["before"] = 0  # only ever of copies
     copies = dict.fromkeys(n, 0)
     first = last = fresh = untriggering = duplicates = not_in_state = shadow_people = over = early = freeing = later = 0
     oldest: int | None = None
+    since: int | None = None
+    ahead = dict.fromkeys(times_of(shape.sync), 0)
     changed = dict.fromkeys((f.name for f in shape.sync.fields), 0)
     decimals = [
         f.name
@@ -166,16 +182,20 @@ def read_counts(  # noqa: C901 one row kind a line
             if op == "update":
                 fresh = int(fresh_here or 0)
                 changed = {name: int(hit or 0) for name, hit in zip(changed, hits, strict=True)}
+            if op in SEND_FIRST:
+                ahead = {name: ahead[name] + int(tail[i] or 0) for i, name in enumerate(ahead)}
+            tail = tail[len(ahead) :]
         else:
-            oldest_here, old = tail[:2]
-            tail = tail[2:]
+            oldest_here, old, young = tail[:3]
+            tail = tail[3:]
             if shape.sync.unknown_person is UnknownPerson.CREATE:
                 shadow_people, tail = max(shadow_people, int(tail[0] or 0)), tail[1:]
             if op in SEND_FIRST:
                 oldest = min((t for t in (oldest, oldest_here) if t is not None), default=None)
                 untriggering += int(old or 0)
+                since = min((t for t in (since, young) if t is not None), default=None)
             if shape.order is not None:
-                if op in SEND_FIRST:
+                if op in SEND_FIRST and op == kind:
                     over, early = over + int(tail[0] or 0), early + int(tail[1] or 0)
                 tail = tail[2:]
         if op in SEND_FIRST:
@@ -192,7 +212,7 @@ def read_counts(  # noqa: C901 one row kind a line
     elif matched > state_rows - n["gone"] >= 0:
         duplicates += matched - (state_rows - n["gone"])
     waiting = n["waiting"] + n["unbought"]
-    waiting_like = n["nobody"] + waiting + n["orphan"] + n["late"] + n["future"] + n["held"] + n["held_before"]
+    waiting_like = n["younger"] + n["nobody"] + waiting + n["orphan"] + n["late"] + n["future"] + n["held"] + n["held_before"]
     created = n["create"] + n["event"] + n["shadow"] + waiting_like + n["refused"]
     both = {op: count + copies[op] for op, count in n.items()}
     copied = sum(count for op, count in copies.items() if op not in SETTLED)
@@ -217,6 +237,10 @@ def read_counts(  # noqa: C901 one row kind a line
         orphans=both["orphan"],
         over_refunded=over,
         early_refunds=early,
+        left=both["younger"],
+        triggering=both["event"] + both["shadow"] - untriggering if since is not None else 0,
+        triggering_since_s=since,
+        ahead=ahead,
         late=both["late"],
         future=both["future"],
         held=both["held"] + both["held_before"],
@@ -248,6 +272,7 @@ class Confirmations:
     changes: int | None = None
     first_run: int | None = None
     growth: int | None = None
+    triggering: int | None = None
     empty: bool = False
 
 
@@ -351,6 +376,13 @@ def guards(  # noqa: PLR0913 all that a guard may look at
             f"{new:,} rows to send are new, where {counts.state_rows:,} are known (max_growth {times})",
             f"--confirm-growth {new}",
             "RV216",
+        )
+    if counts.triggering > sync.guards.max_triggering and confirmed.triggering != counts.triggering:
+        trip(
+            f"a backfill would send {counts.triggering:,} events that may start campaigns, as they are younger than 72 hours"
+            f"{counts.triggering_since} (max_triggering {sync.guards.max_triggering})",
+            f"--backfill --confirm-triggering {counts.triggering}; or --older-only leaves them to a run without --backfill",
+            "RV274",
         )
     if first_run and sync.initial is Initial.SEND:
         most = sync.guards.max_first_run

@@ -47,7 +47,7 @@ OWN_KEYS = {"destination", "state_schema"}
 SETTINGS = {
     "requests_per_second": float, "operations_per_second": float, "concurrency": int, "max_batch_operations": int,
     "max_batch_bytes": int, "request_deadline_s": float, "attempts": int, "no_progress_s": float,
-    "slow_answer_s": float,
+    "slow_answer_s": float, "backfill_share": float,
     "identify_timestamp": bool,
 }  # fmt: skip
 MAX_VALUE = 100_000  # characters of one value, before and after Jinja

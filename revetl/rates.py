@@ -21,22 +21,27 @@ Lane = Literal["live", "backfill"]
 
 EVERY_S = 15.0
 HELD_MS = 90_000
-ALONE = {"live": 1.0, "backfill": 0.5}
-BESIDE_LIVE = 0.1  # what all backfills get together while a live run sends
+BACKFILL = 0.5  # what all backfills get together while no live run sends
+BESIDE_LIVE = 0.1  # and while one does; in this proportion where `backfill_share` is another one
 LEAST = 0.01  # below that a part is as good as none
 
 
-def fair(lane: str, lanes: list[str]) -> float:
-    """The part that a run on `lane` should have, when runs on `lanes` (its own included) are sending. Pure."""
+def fair(lane: str, lanes: list[str], backfill: float = BACKFILL) -> float:
+    """The part that a run on `lane` should have, when runs on `lanes` (its own included) are sending. Pure.
+
+    Args:
+        backfill: the part of all backfills while no live run sends (`backfill_share`).
+    """
     live, back = lanes.count("live"), lanes.count("backfill")
+    beside = backfill / BACKFILL * BESIDE_LIVE
     if lane == "backfill":
-        return (BESIDE_LIVE if live else ALONE["backfill"]) / back
-    return (1.0 - (BESIDE_LIVE if back else 0.0)) / live
+        return (beside if live else backfill) / back
+    return (1.0 - (beside if back else 0.0)) / live
 
 
-def granted(lane: str, others: list[tuple[str, float]]) -> float:
+def granted(lane: str, others: list[tuple[str, float]], backfill: float = BACKFILL) -> float:
     """What a run gets now: its fair part, as far as the others have left it. Pure."""
-    wanted = fair(lane, [lane, *(other for other, _ in others)])
+    wanted = fair(lane, [lane, *(other for other, _ in others)], backfill)
     free = max(0.0, 1.0 - sum(part for _, part in others))
     return min(wanted, free)
 
@@ -47,13 +52,15 @@ class Share:
     Args:
         workspace: whose control row serialises the runs that ask.
         owner: of the run.
+        backfill: `backfill_share` of the destination.
     """
 
-    def __init__(self, warehouse: Warehouse, workspace: Stream, *, schema: str, owner: str) -> None:
+    def __init__(self, warehouse: Warehouse, workspace: Stream, *, schema: str, owner: str, backfill: float = BACKFILL) -> None:
         self._warehouse = warehouse
         self._workspace = workspace
         self._table = rates_table(schema)
         self._owner = owner
+        self._backfill = backfill
         self._held = False
 
     def ask(self, lane: Lane) -> float:
@@ -65,7 +72,8 @@ class Share:
             # whoever asks at the same time waits for this row
             warehouse.execute(sa.update(self._workspace.tables.ctl).values(verified_at=warehouse.dialect.now_ms()))
             rows = warehouse.fetch(sa.select(now.c.ms, t.c.lane, t.c.part).select_from(now.outerjoin(t, others)))
-            part = granted(lane, [(str(other), float(held)) for _, other, held in rows if other is not None])
+            held_by = [(str(other), float(held)) for _, other, held in rows if other is not None]
+            part = granted(lane, held_by, self._backfill)
             part = part if part >= LEAST else 0.0
             ms = int(rows[0][0])
             warehouse.execute(sa.delete(t).where(sa.or_(t.c.owner == self._owner, t.c.until <= ms)))

@@ -1,6 +1,6 @@
 """Money sent against money in the models, by day and currency: `revetl reconcile`. Reads only.
 
-One statement gives, for each event in a model or in its ledger, what the model says and what was sent, and the one
+Copies under an old name (`renamed_from`) are left out: each event counts once. One statement gives, for each event in a model or in its ledger, what the model says and what was sent, and the one
 reason why the two differ; their sums always add up:
 
     model = sent + by rule + open
@@ -175,12 +175,12 @@ def sides(shape: Shape, known: Known, rows: sa.Subquery) -> sa.Select[Any]:
     model = sa.select(
         role, why.label("why"), _day(r._occurred_at).label("day"), currency.label("currency"), one.label("model_rows"),
         sa.func.coalesce(amount, zero).label("model_value"), none.label("sent_rows"), zero.label("sent_value"),
-    ).where(r._op != "gone")  # fmt: skip
+    ).where(r._op != "gone", r._variant == "")  # fmt: skip
     sent = sa.select(
         role, why.label("why"), _day(sa.func.coalesce(t_at, r._occurred_at)).label("day"),
         (sa.case((recorded == -1, currency), else_=t_currency)).label("currency"), none.label("model_rows"),
         zero.label("model_value"), one.label("sent_rows"), sa.func.coalesce(t_amount, zero).label("sent_value"),
-    ).where(in_ledger, recorded != 1)  # fmt: skip
+    ).where(in_ledger, recorded != 1, r._variant == "")  # fmt: skip
     both = sa.union_all(model, sent).subquery("both")
     return sa.select(both)
 

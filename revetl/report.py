@@ -160,9 +160,9 @@ def sums(counts: Counts, right: Mapping[str, int]) -> Sums:
 def diff_sums(diff: SyncDiff) -> Sums:
     """The plan of a diff: what would be sent, and what would not."""
     c = diff.counts
-    here = c.planned - c.refused - c.on_hold - c.waiting
+    here = c.planned - c.refused - c.on_hold - c.waiting - c.left
     first = "to record" if diff.baseline else "to send"
-    return sums(c, {first: here, "refused": c.refused, "held": c.on_hold, "waiting": c.waiting})
+    return sums(c, {first: here, "refused": c.refused, "held": c.on_hold, "waiting": c.waiting, "left": c.left})
 
 
 def run_sums(result: SyncResult) -> Sums:
@@ -170,7 +170,7 @@ def run_sums(result: SyncResult) -> Sums:
     c = result.counts
     first = "recorded" if result.baseline else "acknowledged"
     return sums(c, {first: result.acknowledged, "refused": result.refused, "held": c.on_hold, "waiting": c.waiting,
-                    "unsent": result.unsent})  # fmt: skip
+                    "left": c.left, "unsent": result.unsent})  # fmt: skip
 
 
 def _cells(*numbers: int) -> tuple[str, ...]:
@@ -305,6 +305,17 @@ def explained(  # noqa: C901 one sentence a number
         out.append((f"{of} of events under the old name (renamed_from), counted apart from the model's rows", ""))
     if counts.untriggering and not baseline:
         out.append((f"events older than 72 hours can't trigger campaigns: {counts.untriggering:,}", ""))
+    if counts.triggering:
+        out.append((f"{plural(counts.triggering, 'event')} of this backfill {'may have started' if ran else 'may start'} "
+                    f"campaigns: younger than 72 hours{counts.triggering_since}",
+                    "" if ran else f"revetl run --select {name} --older-only"))  # fmt: skip
+    if counts.left:
+        out.append((f"{plural(counts.left, 'event')} left to a run without --backfill, which sends them and may start campaigns",
+                    f"revetl run --select {name}"))  # fmt: skip
+    for attribute, people in counts.ahead.items():
+        if people:
+            out.append((f"{attribute} is in the future for {people:,} to be sent: until then, Customer.io starts no campaign of "
+                        "a segment with it", ""))  # fmt: skip
     if counts.drifted:
         out.append(
             (f"{plural(counts.drifted, 'event')} changed after being sent: an event is never sent twice", "")
@@ -533,7 +544,7 @@ def counts_json(counts: Counts) -> dict[str, int]:
     """Every number of a plan, by the names that all JSON of revetl uses."""
     names = ("model_rows", "unchanged", "created", "updated", "redriven", "skipped", "forgotten", "deleted", "copied", "planned",
              "waiting", "nobody", "late", "future", "drifted", "gone", "fresh", "untriggering", "shadows", "shadow_people",
-             "unbought", "orphans", "over_refunded", "early_refunds",
+             "unbought", "orphans", "over_refunded", "early_refunds", "left", "triggering",
              "bad_keys", "duplicate_keys", "state_rows", "cleared", "released")  # fmt: skip
     return {name: int(getattr(counts, name)) for name in names} | {
         "held": counts.on_hold,
@@ -671,7 +682,7 @@ def done_line(result: RunResult, style: Style) -> str:
     total = run_totals(result)
     recorded = sum(r.acknowledged for r in result.syncs if r.baseline)
     total = {**total, "acknowledged": total["acknowledged"] - recorded, "recorded": recorded}
-    order = ("acknowledged", "recorded", "refused", "quarantined", "held", "waiting", "unsent", "warned")
+    order = ("acknowledged", "recorded", "refused", "quarantined", "held", "waiting", "left", "unsent", "warned")
     words = ", ".join(f"{total[name]:,} {name}" for name in order if total[name] or name == "acknowledged")
     speed = f"{plural(result.requests, 'request')}, {duration(result.seconds)}"
     retries = f", {plural(result.retries, 'retry').replace('retrys', 'retries')}" if result.retries else ""
@@ -688,6 +699,7 @@ def run_totals(result: RunResult) -> dict[str, int]:
         "held": sum(r.counts.on_hold for r in result.syncs),
         "quarantined": sum(sum(r.counts.quarantined.values()) for r in result.syncs),
         "waiting": sum(r.counts.waiting for r in result.syncs),
+        "left": sum(r.counts.left for r in result.syncs),
         "unsent": sum(r.unsent for r in result.syncs),
         "warned": sum(r.warned for r in result.syncs),
     }

@@ -102,6 +102,7 @@ FITTING: dict[str, frozenset[FieldType]] = {  # the types that a key is for; the
 GUARD_KEYS: dict[str, dict[str, Any]] = {
     "max_deletes": {"type": ["string", "integer"]}, "max_changes": {"type": ["string", "integer"]},
     "empty_source": {"enum": ["stop", "allow"]}, "max_first_run": COUNT, "max_growth": COUNT,
+    "max_triggering": COUNT,
 }  # fmt: skip
 DUPLICATE_KEYS: dict[str, dict[str, Any]] = {
     "name": WORD, "columns": {"type": "array", "items": WORD}, "normalize": {"enum": [v.value for v in Alike]},
@@ -1064,7 +1065,7 @@ class SyncReader:
                 made[name] = self._limit(right[name]) or getattr(Guards(), name)
         if "empty_source" in right:
             made["empty_source"] = right["empty_source"].value == "stop"
-        for name in ("max_first_run", "max_growth"):
+        for name in ("max_first_run", "max_growth", "max_triggering"):
             if name in right:
                 made[name] = int(right[name].value)
         return Guards(**made)

@@ -49,7 +49,7 @@ def unsent(engine: Engine, compiled: CompiledSync) -> Unsent:
             sa.select(
                 sa.func.count(), sa.func.min(at), sa.func.min(sa.case((at >= horizon, at))),
                 sa.func.count(sa.case((sa.and_(at >= horizon, at <= alarm), 1))),
-            ).where(rows.c._op.in_(UNSENT))
+            ).where(rows.c._op.in_(UNSENT), rows.c._variant == "")
         )[0]  # fmt: skip
     except RevetlError as error:
         return Unsent(problem=error.message)

@@ -175,7 +175,7 @@ class Sim:
         box = Sandbox(rules=Rules(dedupe_window_s=REMEMBERED_S), clock=lambda: 1_700_000_000 + self.air.now)
         self._stack.callback(box.close)
         self.air = Air(self, box.store)
-        free = Guards(max_deletes=Limit(share=1.0), max_changes=Limit(share=1.0), empty_source=False)
+        free = Guards(max_deletes=Limit(share=1.0), max_changes=Limit(share=1.0), empty_source=False, max_triggering=10**6)
         self.world = World(
             connect=self._stack.enter_context(duckdb_world(folder)), box=box,
             syncs=[people_sync(guards=free, when_missing=WhenMissing.DELETE), orders_sync(guards=free)],
@@ -266,7 +266,7 @@ class Sim:
         """The model is empty by mistake for the time of one run."""
         self._step("the model is empty by mistake")
         kept = self.world.syncs
-        self.world.syncs = [replace(sync, guards=Guards()) for sync in kept]
+        self.world.syncs = [replace(sync, guards=Guards(max_triggering=10**6)) for sync in kept]
         self._do("DELETE FROM people")
         line = Line(self, deque(), self.runs)
         before = self.operations_sent

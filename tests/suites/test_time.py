@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from revetl import upkeep
-from revetl.contracts import Initial, Late, Latency
+from revetl.contracts import Initial, Late, Latency, NoPerson
 from revetl.delivery import RealClock
 from revetl.errors import ExitCode
+from revetl.plan import Confirmations
 from revetl.report import Style, status_text
 from revetl.unsent import unsent
 from tests.bars import Bar
-from tests.suites.world import SCHEMA, World, orders_sync, people_sync
+from tests.suites.world import FAST, SCHEMA, SandboxDestination, World, attribute, orders_sync, people_sync
 
 
 def data(world: World, person: str) -> dict[str, Any]:
@@ -122,3 +126,113 @@ def test_status_tells_the_trend_and_the_oldest_unsent_event(world: World, bar: B
     assert "3 events not sent, the oldest of 3 d 18 h ago" in text
     assert "1 event older than 48 hours" in text
     assert "within 1 h -> 2 h -> 4 h" in text
+
+
+# --- history ---------------------------------------------------------------------------------------------------------
+
+
+def history(world: World, young: int, old: int) -> None:
+    """Events of the last two days, and older ones; and one of tomorrow."""
+    world.orders_table()
+    world.sql(
+        "INSERT INTO orders SELECT 'y' || i, 'a', current_timestamp - i * interval '1 hour', 1 "
+        f"FROM generate_series(1, {young}) t(i)",
+        "INSERT INTO orders SELECT 'o' || i, 'b', current_timestamp - (80 + i) * interval '1 hour', 1 "
+        f"FROM generate_series(1, {old}) t(i)",
+        "INSERT INTO orders VALUES ('next', 'a', current_timestamp + interval '1 day', 1)",
+    )
+
+
+def test_a_backfill_asks_before_it_sends_what_may_start_campaigns(world: World) -> None:
+    history(world, 20, 30)
+    planned = world.diff(backfill=True).syncs[1]
+    assert (planned.counts.triggering, planned.counts.untriggering, planned.counts.future) == (20, 30, 1)
+    assert [p.code for p in planned.problems] == ["RV274"]
+
+    stopped = world.run(backfill=True)
+
+    error = stopped.syncs[1].error
+    assert (stopped.exit_code, error and error.code) == (ExitCode.GUARD, "RV274")
+    assert error is not None
+    assert "20 events" in error.message
+    assert "--confirm-triggering 20" in error.hint
+    assert world.held()["events"] == {}
+    assert world.run(backfill=True, confirmed=Confirmations(triggering=19)).exit_code == ExitCode.GUARD
+    sent = world.run(backfill=True, confirmed=Confirmations(triggering=20)).syncs[1]
+    assert (sent.acknowledged, sent.counts.future) == (50, 1)
+
+
+def test_a_backfill_of_only_what_is_older_leaves_the_rest_to_an_ordinary_run_or_a_baseline(world: World) -> None:
+    history(world, 20, 30)
+
+    first = world.run(backfill=True, older_only=True).syncs[1]
+    assert (first.acknowledged, first.counts.left, first.unsent, first.status) == (30, 20, 0, "partial"), "one is of tomorrow"
+    assert world.diff().syncs[1].counts.triggering == 0, "what an ordinary run sends is meant to start them"
+    assert world.diff().syncs[1].counts.sendable == 20
+    recorded = world.run("orders", baseline=True).syncs[0]
+
+    assert recorded.acknowledged == 21
+    assert world.run().requests == 0
+    assert world.held()["events"] == {"Order Completed": 30}
+
+
+def test_a_backfill_before_a_day(world: World) -> None:
+    history(world, 4, 30)
+    [(before,)] = world.ask("SELECT CAST(extract(epoch FROM current_timestamp - interval '90 hours 30 minutes') AS bigint)")
+
+    found = world.run(backfill=True, backfill_before_s=before).syncs[1]
+
+    assert found.acknowledged == 20
+    assert found.counts.left == 14
+
+
+class Dies(SandboxDestination):
+    """The process is gone after some requests."""
+
+    def __init__(self, world: World, after: int) -> None:
+        super().__init__(world.box)
+        self.left = after
+
+    def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Any:
+        """Post a batch, or die."""
+        self.left -= 1
+        if self.left < 0:
+            raise SystemExit
+        return super().send(body, deadline_s=deadline_s, path=path)
+
+
+def test_a_resumed_backfill_goes_on_where_it_was(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    history(world, 0, 60)
+    monkeypatch.setattr("revetl.engine.LEDGER_CHUNK_ROWS", 20)
+    few = replace(FAST, max_batch_operations=10, concurrency=1)
+    with pytest.raises(SystemExit):
+        world.run(backfill=True, settings=few, destination=lambda: Dies(world, 4))
+    world.forget_drain()
+
+    again = world.run(backfill=True).syncs[1]
+
+    assert again.counts.unchanged + again.acknowledged == 60
+    assert again.counts.unchanged >= 20, "the first chunk was acknowledged before the process died"
+    assert world.held()["events"] == {"Order Completed": 60}
+
+
+def test_anonymous_history_may_start_campaigns_as_well(world: World) -> None:
+    history(world, 0, 3)
+    world.sql("INSERT INTO orders SELECT 'g' || i, NULL, current_timestamp - i * interval '1 hour', 1 "
+              "FROM generate_series(1, 12) t(i)")  # fmt: skip
+    world.syncs[1] = orders_sync(no_person=NoPerson.ANONYMOUS, anonymous="order_id")
+
+    planned = world.diff(backfill=True).syncs[1]
+
+    assert (planned.counts.triggering, [p.code for p in planned.problems]) == (12, ["RV274"])
+
+
+def test_a_time_of_a_person_in_the_future_is_told(world: World) -> None:
+    world.sql("ALTER TABLE people ADD COLUMN seen timestamp with time zone",
+              "UPDATE people SET seen = current_timestamp + interval '3 days' WHERE id = 'a'",
+              "UPDATE people SET seen = current_timestamp WHERE id = 'b'")  # fmt: skip
+    world.syncs = [people_sync(fields=(attribute("email"), attribute("seen", "timestamp")))]
+
+    assert world.diff().syncs[0].counts.ahead == {"seen": 1}
+    assert world.run().syncs[0].counts.ahead == {"seen": 1}
+    assert world.diff().syncs[0].counts.ahead == {"seen": 0}
