@@ -1,7 +1,7 @@
 """Money sent against money in the models, by day and currency: `revetl reconcile`. Reads only.
 
-Copies under an old name (`renamed_from`) are left out: each event counts once. One statement gives, for each event in a model or in its ledger, what the model says and what was sent, and the one
-reason why the two differ; their sums always add up:
+One statement gives, for each event in a model or in its ledger, what the model says and what was sent, and the one
+reason why the two differ; their sums always add up (an event that is sent under an old name as well counts once):
 
     model = sent + by rule + open
 
