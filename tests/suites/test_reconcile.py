@@ -7,6 +7,7 @@ from decimal import Decimal
 from revetl.contracts import Initial
 from revetl.engine import Engine
 from revetl.errors import ExitCode
+from revetl.plan import Confirmations
 from revetl.reconcile import Day, Money, Reconciled, reconcile, totals
 from tests.suites.test_refunds import purchases, refund, refunds, shop
 from tests.suites.world import World, people_sync
@@ -45,7 +46,7 @@ def test_after_a_clean_run_the_difference_is_0_to_the_last_digit(shop: World) ->
     assert not before.agrees
     assert total(before).orders.why == {"unsent": money(2, "42.50")}
 
-    assert shop.run(backfill=True).exit_code == ExitCode.OK
+    assert shop.run(backfill=True, confirmed=Confirmations(triggering=42)).exit_code == ExitCode.OK
 
     found = reconciled(shop)
     assert found.agrees
