@@ -8,7 +8,7 @@ The map, from the bottom up (imports go this way only):
     project, compiler, selection     YAML, profiles and Jinja → syncs with their SQL
     dialects, warehouse, tables      the one door to the warehouse
     diffsql, plan                    what would change, in one statement; counts and guards
-    encode, ids, customerio          rows → operations → batches; replies → verdicts
+    encode, entities, ids, customerio  rows → operations → batches; replies → verdicts
     purchases                        one order, one event; a refund follows its order
     delivery                         rates, retries, deadlines
     state                            what Customer.io has acknowledged, crash-safe

@@ -825,8 +825,9 @@ def forget(  # noqa: PLR0913 the command's options
             hint=f"--by {' or '.join(sorted(one.value for one in found or IdentifierKind))}",
         )
     by = IdentifierKind(kind) if kind else next(iter(found))
-    others = {c.sync.identifier.value: c.sync.name for c in syncs if c.sync.identifier is not by}
-    if all(c.sync.identifier is not by for c in syncs):
+    named = [c.sync for c in syncs if c.sync.names_people]
+    others = {sync.identifier.value: sync.name for sync in named if sync.identifier is not by}
+    if all(sync.identifier is not by for sync in named):
         raise ConfigError(
             f"no sync identifies people by {by}, so the next run would send them again under their {' or '.join(others)}",
             hint=f"look up their keys, then: revetl forget --by {next(iter(others), by)} --file keys.txt",

@@ -231,10 +231,14 @@ class SyncType(StrEnum):
         return {SyncType.SUPPRESSION: 0, SyncType.PERSON: 1, SyncType.OBJECT: 3}.get(self, 4)
 
     @property
+    def word(self) -> str:
+        """What a row of this type is called."""
+        return {SyncType.PAGE: "page view", SyncType.SCREEN: "screen view", SyncType.SEGMENT: "member"}.get(self, str(self))
+
+    @property
     def noun(self) -> str:
-        """What rows of this type are called, in the plural."""
-        return {SyncType.PERSON: "people", SyncType.PAGE: "page views", SyncType.SCREEN: "screen views",
-                SyncType.SEGMENT: "members"}.get(self, f"{self}s")  # fmt: skip
+        """The same in the plural."""
+        return "people" if self is SyncType.PERSON else f"{self.word}s"
 
 
 class IdentifierKind(StrEnum):

@@ -597,7 +597,16 @@ class Engine:
         return shape, self._tables(shape)
 
     def _stream(self, shape: Shape) -> Stream:
-        return Stream(self.warehouse, self._tables(shape), self.catalog)
+        tables = self._tables(shape)
+        kept = self.catalog.get(tables.state.name)
+        if kept is not None and (("_variant" in kept) == tables.keeps_values or not set(tables.owned_by) <= set(kept)):
+            raise StateDamaged(
+                f"the state of {shape.sync.name!r} was kept for a sync of another type than {shape.sync.type}; nothing was sent",
+                hint="give the sync a uid of its own; or forget what the old one sent: "
+                f"revetl state reset --select {shape.sync.name}",
+                where=shape.sync.where,
+            )
+        return Stream(self.warehouse, tables, self.catalog)
 
     def _changes(  # noqa: PLR0913 the parts of one question
         self, compiled: CompiledSync, shape: Shape, stream: Stream, known: Known, asked: Options, *, planned: bool

@@ -233,10 +233,11 @@ class Forgetting:
     def _purge(
         self, stream: Stream, lease: Lease, compiled: CompiledSync, kind: IdentifierKind, people: Sequence[str]
     ) -> int:
-        if compiled.sync.identifier is not kind:
+        sync = compiled.sync
+        if not sync.names_people or sync.identifier is not kind:
             return 0
         state, opened = stream.tables.state.c, stream.tables.open.c
-        if not compiled.sync.waits_for_people:
+        if sync.type.keyed_by_person:
             return stream.purge(lease, state=state._key.in_(people), open_rows=opened._key.in_(people))
         shape = bind(compiled.sync, self._warehouse.columns(compiled.sql))
         theirs: Any = keys_of(self._warehouse.dialect, shape, compiled.sql, people)

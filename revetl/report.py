@@ -252,8 +252,8 @@ def held_back(quarantine: Sequence[Reason]) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def explained(  # noqa: C901 one sentence a number
-    name: str, counts: Counts, *, refused: int, baseline: bool, ran: bool
+def explained(  # noqa: C901, PLR0913 one sentence a number
+    name: str, counts: Counts, *, refused: int, baseline: bool, ran: bool, word: str = "event"
 ) -> list[tuple[str, str]]:
     """(sentence, command) for every number that a person may ask about."""
     out: list[tuple[str, str]] = []
@@ -282,7 +282,7 @@ def explained(  # noqa: C901 one sentence a number
         out.append((f"{plural(counts.orphans, 'refund')} held: their order is neither sent nor in its model; they go out once "
                     "it has come", ""))  # fmt: skip
     if counts.waiting > counts.unbought:
-        out.append((f"{plural(counts.waiting - counts.unbought, 'event')} waiting: Customer.io does not have their person "
+        out.append((f"{plural(counts.waiting - counts.unbought, word)} waiting: Customer.io does not have their person "
                     "yet; sent once it does", "revetl run"))  # fmt: skip
     if counts.unbought:
         out.append((f"{plural(counts.unbought, 'refund')} waiting: Customer.io does not have their order yet; sent once it "
@@ -297,9 +297,9 @@ def explained(  # noqa: C901 one sentence a number
                     f"{'was made' if ran else 'is made'} a profile without attributes, which counts for the bill "
                     "(unknown_person: create)", ""))  # fmt: skip
     if counts.skipped:
-        out.append((f"{plural(counts.skipped, 'event')} skipped: without a person (no_person: skip)", ""))
+        out.append((f"{plural(counts.skipped, word)} skipped: without a person (no_person: skip)", ""))
     if counts.forgotten:
-        out.append((f"{plural(counts.forgotten, 'row')} of forgotten people are never sent", ""))
+        out.append((f"{plural(counts.forgotten, 'row')} of people who were forgotten, or are suppressed: never sent", ""))
     if counts.copied:
         of = plural(counts.copied, "copy").replace("copys", "copies")
         out.append((f"{of} of events under the old name (renamed_from), counted apart from the model's rows", ""))
@@ -318,7 +318,7 @@ def explained(  # noqa: C901 one sentence a number
                         "a segment with it", ""))  # fmt: skip
     if counts.drifted:
         out.append(
-            (f"{plural(counts.drifted, 'event')} changed after being sent: an event is never sent twice", "")
+            (f"{plural(counts.drifted, word)} changed after being sent: an event is never sent twice", "")
         )
     if counts.gone:
         stays = "stays" if counts.gone == 1 else "stay"
@@ -447,7 +447,8 @@ def _diff_details(diff: SyncDiff, style: Style) -> list[str]:
     out += _contract_lines(diff.contract, style)
     out += [f"  {dual}" for dual in diff.dual_sends]
     out += _advice(held_back(diff.quarantine), style)
-    out += _advice(explained(diff.sync.name, c, refused=c.refused, baseline=diff.baseline, ran=False), style)
+    word = diff.sync.type.word
+    out += _advice(explained(diff.sync.name, c, refused=c.refused, baseline=diff.baseline, ran=False, word=word), style)
     if diff.checked is not None:
         out += _checked_lines(diff.checked, style)
     out += _warning_lines(diff.warnings, style)
@@ -650,7 +651,7 @@ def run_text(result: RunResult, style: Style) -> str:
         details = _reason_lines(r, style)
         details += _advice(held_back(r.quarantine), style)
         details += _advice(
-            explained(r.sync.name, r.counts, refused=r.refused, baseline=r.baseline, ran=True), style
+            explained(r.sync.name, r.counts, refused=r.refused, baseline=r.baseline, ran=True, word=r.sync.type.word), style
         )
         details += _warning_lines(r.warnings, style)
         if r.unsent:

@@ -364,6 +364,9 @@ class SyncReader:
             if not sync.object_sync or holder is None:
                 continue
             owner, place = known.get(sync.object_sync), holder.get("sync") or holder
+            wrong = self._seen.nodes.get(sync.object_sync)
+            if owner is None and wrong is not None and self._type(wrong) is SyncType.OBJECT:
+                continue  # said already
             if owner is None:
                 self.bad(f"sync {name!r} waits for the objects of a sync: {sync.object_sync!r} is no object sync"
                          f"{near(sync.object_sync, known)}", place, code="RV231",
@@ -536,7 +539,8 @@ class SyncReader:
         if ledger:
             event, event_column = self._name_of(node, sort)
             self._event_name(node, event)
-        self._anonymous(node, anonymous)
+        if ledger:
+            self._anonymous(node, anonymous)
         policy = node.get("on_violation")
         default = OnViolation(policy.value) if policy is not None and not _mismatch(policy, POLICY) else OnViolation.REFUSE
         fields = self._fields(node, "properties" if ledger else "attributes", identifier, default, sort)
@@ -783,6 +787,11 @@ class SyncReader:
             if twin != key.value:
                 self.bad(f"{key.value!r} and {twin!r} differ only in case; segments would see two attributes", key, code="RV038")
             one = self._field(key, value, default, person=person)
+            if one is not None and sort is SyncType.DEVICE and (
+                one.type not in {FieldType.STRING, FieldType.DATE} or one.on_null is OnNull.CLEAR
+            ):
+                self.bad(f"{key.value!r} is an attribute of a device, and those are texts in Customer.io", value,
+                         code="RV042", hint="cast it to text in the model: push_enabled is 'true' or 'false'")  # fmt: skip
             if one is not None:
                 made.append(one)
         return self._renamed(listed, made, identifier, sort)
@@ -831,8 +840,8 @@ class SyncReader:
                 self.bad(f"{name!r} is reserved by Customer.io for objects", key, code="RV039",
                          hint=f"send it under another name: my_{name.strip('_')}: {{column: {name}, type: string}}")  # fmt: skip
         elif sort is SyncType.DEVICE:
-            if name in {PLATFORM, LAST_USED}:
-                self.bad(f"{name!r} is no attribute of a device: it has a key of its own", key, code="RV039")
+            if name in {PLATFORM, LAST_USED} or name.startswith("_"):
+                self.bad(f"{name!r} is no attribute of a device that can be set", key, code="RV039")
         elif sort is SyncType.PERSON:
             preference = name.startswith(TOPICS)
             if (name.startswith(("_", "cio_")) or name in READ_ONLY) and not preference:

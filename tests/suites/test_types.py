@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import random
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -19,10 +20,12 @@ from revetl.contracts import (
     SyncType,
     WhenMissing,
 )
+from revetl.delivery import RealClock
 from revetl.errors import ExitCode
+from revetl.forget import Forgetting
 from revetl.sandbox.faults import Fault
 from revetl.sandbox.store import Rules
-from tests.suites.world import FAST, SCHEMA, World, attribute, orders_sync, people_sync
+from tests.suites.world import FAST, SCHEMA, SandboxDestination, World, attribute, orders_sync, people_sync
 
 EVERYTHING = Guards(max_deletes=Limit(share=1.0), max_changes=Limit(share=1.0), empty_source=False)
 
@@ -356,6 +359,69 @@ def test_many_suppressions_are_asked_for_by_their_exact_number(blocked: World) -
     result = blocked.run(confirmed=Confirmations(deletes=count))
     assert by_name(result)["blocked"].acknowledged == 12
     assert blocked.held()["people"] == 28
+
+
+def test_a_forgotten_person_is_left_out_of_every_type(blocked: World) -> None:
+    """Tombstones hold for what belongs to somebody, too; and what the state kept of it goes."""
+    blocked.syncs = [people_sync(), devices(when_missing=WhenMissing.DELETE)]
+    blocked.run()
+    assert devices_of(blocked, "b")
+    warehouse = blocked.connect()
+    try:
+        Forgetting(
+            warehouse, schema=SCHEMA, syncs=blocked.compiled(), settings=FAST, clock=RealClock(), rng=random.Random(1),
+            connect=lambda: SandboxDestination(blocked.box), owner="test",
+        ).forget(IdentifierKind.ID, ["b"], reason="test")  # fmt: skip
+    finally:
+        warehouse.close()
+    assert blocked.ask(f"SELECT count(*) FROM {SCHEMA}.state__devices01") == [(0,)]
+    result = blocked.run()
+    assert [r.counts.forgotten for r in result.syncs] == [1, 1]
+    assert result.requests == 0
+    assert blocked.person("b") is None
+
+
+def test_a_uid_of_another_type_stops_before_anything_is_sent(world: World) -> None:
+    world.run("people")
+    world.syncs = [people_sync(), sync(SyncType.SEGMENT, "vips", uid="people01", segment_id=1)]
+    table(world, "vips", "person text", "'a'")
+    result = by_name(world.run("vips"))["vips"]
+    assert result.error.exit_code == ExitCode.STATE
+    assert "state reset" in result.error.hint
+
+
+# --- both readings of what is not published ----------------------------------------------------------------------------
+
+READINGS = [
+    Rules(reverse_batches=True), Rules(devices_merge=True), Rules(link_creates_object=False), Rules(attributes_of_person=True),
+    Rules(limit_event_values=True), Rules(create_on_event=False), Rules(null_clears=False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rules", READINGS, ids=lambda one: next(k for k, v in asdict(one).items() if v != asdict(Rules())[k]))
+def test_the_outcome_is_the_same_in_every_reading_of_the_reference(office: World, rules: Rules) -> None:
+    office.box.store.rules = rules
+    office.syncs = [*office.syncs, devices(), orders_sync()]
+    table(office, "devices", "person text, token text, platform text, used bigint, device_model text",
+          "'a', 'tok-1', 'ios', 1700000000, 'X'")  # fmt: skip
+    office.run(backfill=True)
+    office.sql("UPDATE works SET role = 'owner'", "UPDATE companies SET seats = 9", "UPDATE devices SET used = 1700009999",
+               "UPDATE people SET plan = 'gold'")  # fmt: skip
+    assert office.run(backfill=True).exit_code == ExitCode.OK
+    assert office.api("/v1/objects/1/acme/attributes")["object"]["attributes"] == {"name": "Acme", "seats": "9"}
+    assert related(office, "a") == {"acme": {"role": "owner"}}
+    assert devices_of(office, "a") == {"tok-1": ("ios", 1_700_009_999, {"device_model": "X"})}
+    assert (office.person("a") or {})["plan"] == "gold"
+    assert office.held()["events"] == {"Order Completed": 2}
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+def test_members_named_by_id_are_taken_in_both_readings(club: World, by_id: bool) -> None:
+    club.box.store.rules = Rules(segments_by_id=by_id)
+    club.run()
+    club.sql("DELETE FROM vips")
+    assert club.run().exit_code == ExitCode.OK
+    assert members(club) == []
 
 
 # --- pages and screens -------------------------------------------------------------------------------------------------

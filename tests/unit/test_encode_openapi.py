@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from openapi_schema_validator import OAS31Validator
 
-from revetl.contracts import IdentifierKind
+from revetl.contracts import LAST_USED, PLATFORM, FieldType, IdentifierKind, OnNull, Sync, SyncType
+from revetl.customerio import pack
 from revetl.encode import EventEncoder, PersonEncoder
+from revetl.entities import encoder_for, route_of
 from tests.unit.test_encode_rules import events, field, golden_events, golden_people, people, person
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +38,65 @@ def validator(document: dict[str, Any], schema: str) -> Any:
 SCHEMAS = {
     "identify": "identify_person", "delete": "person_delete", "suppress": "person_suppress", "event": "person_event",
 }  # fmt: skip
+KINDS = [kind for kind in SyncType if kind not in {SyncType.PERSON, SyncType.EVENT, SyncType.SEGMENT}]
+OTHERS = {
+    "page": "person_page", "screen": "person_screen", "add_relationships": "person_add_relationships",
+    "delete_relationships": "person_delete_relationships", "add_device": "person_add_device",
+    "delete_device": "person_delete_device", "suppress": "person_suppress", "unsuppress": "person_unsuppress",
+    "identify": "object_identify", "delete": "object_delete",
+}  # fmt: skip
+
+
+def of_type(kind: SyncType) -> list[dict[str, Any]]:
+    """Operations of a type, whole, changed, and of rows that went."""
+    attributes = (field("plan"), field("seats", FieldType.INTEGER, on_null=OnNull.CLEAR))
+    if kind is SyncType.DEVICE:  # texts only
+        attributes = (field("plan"), field("seats"))
+    own = (field(PLATFORM, required=True), field(LAST_USED, FieldType.TIMESTAMP)) if kind is SyncType.DEVICE else ()
+    sync = Sync(
+        name="s", uid="stream01", type=kind, model="m", relation="ref('m')", identifier=IdentifierKind.ID, key="k",
+        fields=(*own, *attributes) if not kind.keyed_by_person else (), event="Home", object_type="1", person="p",
+    )  # fmt: skip
+    if not kind.keeps_values:
+        rows: list[tuple[Any, ...]] = [(1, "k", "a", None, 1_700_000_000, "", "free", 5)]
+    else:
+        key = '["a","b\\"c"]' if kind.keyed_by_pair else "a"
+        values: list[tuple[Any, ...]] = [("ios", 1_700_000_000), ("android", None)] if own else [(), ()]
+        last = "x" if own else 5
+        tails = [(*values[0], "free", last), (*values[1], None, None)] if not kind.keyed_by_person else [(), ()]
+        rows = [(1, "create", key, 0, *tails[0]), (2, "update", key, 1, *tails[1]), (3, "redrive", key, 0, *tails[0]),
+                (4, "delete", key, 0, *tails[1])]  # fmt: skip
+    encoded = encoder_for(sync).encode(rows)
+    assert not encoded.refusals
+    return [json.loads(operation.body) for operation in encoded.operations]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_operations_of_every_type_are_valid_by_their_own_schema(document: dict[str, Any], kind: SyncType) -> None:
+    for operation in of_type(kind):
+        problems = list(validator(document, OTHERS[operation["action"]]).iter_errors(operation))
+        assert not problems, (operation, problems[0].message)
+
+
+def test_every_operation_that_can_be_sent_was_tried() -> None:
+    assert {operation["action"] for kind in KINDS for operation in of_type(kind)} == set(OTHERS)
+
+
+def test_the_calls_of_a_segment_are_valid(document: dict[str, Any]) -> None:
+    sync = Sync(name="s", uid="stream01", type=SyncType.SEGMENT, model="m", relation="ref('m')", identifier=IdentifierKind.ID,
+                key="k", fields=(), segment_id=12)  # fmt: skip
+    rows = [(i, "create", f"p{i}", 0) for i in range(1, 2_502)]
+    operations = encoder_for(sync).encode(rows).operations
+    for erasing, action in ((False, "add"), (True, "remove")):
+        route = route_of(sync, erasing=erasing)
+        path = f"/api/v1/segments/{{segment_id}}/{action}_customers"
+        assert route.path == path.replace("{segment_id}", "12") + "?id_type=id"
+        schema = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        check = OAS31Validator({**schema, "components": document["components"]})
+        batches = list(pack(operations, max_operations=100, max_bytes=450_000, route=route))
+        assert [len(batch.operations) for batch in batches] == [1_000, 1_000, 501]
+        for batch in batches:
+            check.validate(json.loads(batch.body))
 
 
 def operations() -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from revetl.customerio import batch_of, judge, pack
-from revetl.destination import Action, Batch, Operation, Outcome, Reply
+from revetl.destination import Action, Batch, Operation, Outcome, Reply, Route
 
 
 def batch(size: int = 3) -> Batch:
@@ -141,3 +141,45 @@ def test_packing_keeps_order_and_limits(bodies: list[bytes], most: int, size: in
     for a, b in itertools.pairwise(batches):
         # greedy: the next operation would not have fitted
         assert len(a.operations) == most or len(a.body) + 1 + len(b.operations[0].body) > size
+
+
+# --- calls that are about the whole request ----------------------------------------------------------------------------
+
+CALL = Route(path="/api/v1/segments/12/add_customers?id_type=id", head=b'{"ids":[', tail=b"]}", most=1_000, by_row=False)
+
+
+def call(size: int = 3) -> Batch:
+    return batch_of((Operation(i, b'"%d"' % i) for i in range(1, size + 1)), CALL)
+
+
+def test_a_call_of_the_older_kind_is_accepted_by_a_plain_200_only() -> None:
+    assert call().body == b'{"ids":["1","2","3"]}'
+    assert judge(reply(200), call()).action is Action.DONE
+    wrong = {"errors": [error(1)]}
+    for status, body in ((200, wrong), (207, wrong), (202, {}), (200, {"meta": {"error": "x"}})):
+        verdict = judge(reply(status, body), call())
+        assert verdict.action is not Action.DONE, (status, body)
+        assert verdict.outcome is Outcome.UNKNOWN
+
+
+def test_a_call_that_is_refused_is_halved_down_to_the_row() -> None:
+    answer = reply(400, {"meta": {"errors": ["somebody@example.com is unknown"]}})
+    assert judge(answer, call()).action is Action.SPLIT
+    [refusal] = judge(answer, call(1)).refusals
+    assert (refusal.seq, refusal.reason, refusal.status) == (1, "invalid", 400)
+    assert "somebody" not in refusal.message
+
+
+def test_a_segment_that_is_not_there_stops_and_blames_no_row() -> None:
+    verdict = judge(reply(404), call())
+    assert (verdict.action, verdict.outcome) == (Action.STOP_CONFIG, Outcome.NOT_SENT)
+    assert "/api/v1/segments/12/add_customers names" in verdict.reason
+
+
+@given(st.integers(1, 3_000), st.integers(1, 200))
+def test_a_call_holds_at_most_its_own_number(rows: int, settings: int) -> None:
+    operations = [Operation(i, b'"%d"' % i) for i in range(rows)]
+    batches = list(pack(operations, max_operations=settings, max_bytes=450_000, route=CALL))
+    assert all(len(one.operations) <= CALL.most and one.route is CALL for one in batches)
+    assert [o for one in batches for o in one.operations] == operations
+    assert len(batches) == -(-rows // CALL.most)
