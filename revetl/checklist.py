@@ -128,8 +128,7 @@ def _identifier(facts: _Facts) -> Answer:
     if not facts.people:
         return _not("RV330", "no sync sends people", "write one: type: person, identify_by: {id: customer_id}")
     first = facts.people[0]
-    syncs = [sync for sync in facts.project.syncs.values() if sync.enabled]
-    other = [sync for sync in syncs if sync.identifier is not first.identifier]
+    other = [sync for sync in (*facts.people, *facts.events) if sync.identifier is not first.identifier]
     if other:
         names = [f"sync {sync.name!r} names people by {sync.identifier}" for sync in (first, other[0])]
         return _not("RV330", " and ".join(names), f"identify_by: {{{first.identifier}: …}} in each", other[0].where, first.where)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from revetl.contracts import Field, FieldType, Ignore, Role, Sync, SyncType
+from revetl.contracts import Field, FieldType, Ignore, OnViolation, Role, Sync, SyncType
 from revetl.errors import Where
 from revetl.project import Project
 from revetl.rules import RULES, Rule, Severity
@@ -391,9 +391,13 @@ def _needs(project: Project, syncs: Sequence[Sync]) -> Iterator[Finding]:
         if missing:
             yield _about(sync, code, f"the {role} {sync.event!r} of sync {sync.name!r} has no {missing}",
                          f"add to its properties: {missing}", also)  # fmt: skip
-        for field in (field for _, field in found if field is not None and not field.required):
-            yield Finding(code="RV311", message=f"{field.name!r} of sync {sync.name!r} may be missing: it is not required",
-                          hint=f"{field.name}: {{…, required: true}}", where=field.where, sync=sync.name, field=field.name,
+        for field in (field for _, field in found if field is not None):
+            if field.required and field.policy("required") is not OnViolation.WARN:
+                continue
+            reason = "its rule only warns" if field.required else "it is not required"
+            yield Finding(code="RV311", message=f"{field.name!r} of sync {sync.name!r} may be missing: {reason}",
+                          hint=f"{field.name}: {{…, required: true{', on_violation: refuse' if field.required else ''}}}",
+                          where=field.where, sync=sync.name, field=field.name,
                           ignores=(*field.ignore, *sync.ignore, *also))  # fmt: skip
         if role is Role.PURCHASE:
             yield from _raw(project.taxonomy, sync, also)

@@ -275,6 +275,8 @@ def test_attributes(tmp_path: Path, attributes: str, said: str) -> None:
         ("order_id: $i, ", "order_number: $i, ", ""), ("value: $v, ", "total: $v, ", ""), ("value: $v, ", "revenue: $v, ", ""),
         ("currency: $i, ", "", "RV308 the purchase 'Order Completed' of sync 'orders' has no currency"),
         ("currency: $i, ", "currency: string, ", "RV311 'currency' of sync 'orders' may be missing"),
+        ("currency: $i, ", "currency: {type: string, required: true, on_violation: warn}, ",
+         "RV311 'currency' of sync 'orders' may be missing: its rule only warns"),
         (", items: {sku: $i, quantity: $v}", "",
          "RV308 the purchase 'Order Completed' of sync 'orders' has no items[].sku, items[].quantity"),
         ("{sku: $i, ", "{variant_id: $i, ", ""), ("{sku: $i, ", "{sku: string, ", "RV311 'sku' of sync 'orders' may be missing"),
