@@ -203,8 +203,8 @@ def _types(facts: _Facts) -> Answer:
 
 def _segments(facts: _Facts) -> Answer:
     del facts
-    return _not("RV337", "not supported yet: revetl makes no segments, and knows of none", "make them in Customer.io by hand",
-                gate=False)  # fmt: skip
+    return _not("RV337", "not supported yet: revetl makes no segments with conditions, and knows of none",
+                "make them in Customer.io by hand", gate=False)  # fmt: skip
 
 
 def _latency(facts: _Facts) -> Answer:

@@ -146,6 +146,10 @@ def _of_events(syncs: Iterable[Sync]) -> list[Sync]:
     return [sync for sync in syncs if sync.type is SyncType.EVENT]
 
 
+def _with_properties(syncs: Iterable[Sync]) -> list[Sync]:
+    return [sync for sync in syncs if sync.type in {SyncType.EVENT, SyncType.PAGE, SyncType.SCREEN}]
+
+
 def _of_people(syncs: Iterable[Sync]) -> list[Sync]:
     return [sync for sync in syncs if sync.type is SyncType.PERSON]
 
@@ -223,7 +227,7 @@ def _sources(project: Project, syncs: Sequence[Sync]) -> Iterator[Finding]:
 def _declared(project: Project) -> Iterator[Finding]:
     """RV315: what is declared is sent by somebody. A sync that is off counts: that it is off can be seen."""
     taxonomy, syncs = project.taxonomy, tuple(project.syncs.values())
-    properties, attributes = _uses(_of_events(syncs)), _uses(_of_people(syncs))
+    properties, attributes = _uses(_with_properties(syncs)), _uses(_of_people(syncs))
     identifiers = [sync.identifier.value for sync in syncs]
     for what, terms, meanings, sent in (
         ("event", taxonomy.events, event_meanings(taxonomy), [(sync.event, sync.renamed_from) for sync in syncs]),
@@ -247,7 +251,7 @@ def _owners(project: Project, syncs: Sequence[Sync]) -> Iterator[Finding]:
     """RV316: everything has somebody to ask."""
     met = set()
     for sync in syncs:
-        term = term_of(project.taxonomy, sync.event) if sync.event else None
+        term = term_of(project.taxonomy, sync.event) if sync.type is SyncType.EVENT else None
         met.add(term.name if term else "")
         lacks = _lacks(sync.owner or (term.owner if term else ""), sync.description or (term.description if term else ""))
         if lacks:
@@ -270,7 +274,7 @@ def _names(project: Project, syncs: Sequence[Sync]) -> Iterator[Finding]:
     """RV302, RV303: each property and attribute under one name."""
     taxonomy = project.taxonomy
     for kind, terms, meanings, uses in (
-        ("property", taxonomy.properties, property_meanings(taxonomy), _uses(_of_events(syncs))),
+        ("property", taxonomy.properties, property_meanings(taxonomy), _uses(_with_properties(syncs))),
         ("attribute", taxonomy.attributes, attribute_meanings(taxonomy), _uses(_of_people(syncs))),
     ):
         for nested in (False, True):  # the total of a line is another thing than the total of an order
@@ -295,7 +299,7 @@ def _names(project: Project, syncs: Sequence[Sync]) -> Iterator[Finding]:
 
 def _types(syncs: Sequence[Sync]) -> Iterator[Finding]:
     """RV304: one name, one type, in all events or in all person syncs, also inside of items."""
-    for kind, uses in (("property", _uses(_of_events(syncs))), ("attribute", _uses(_of_people(syncs)))):
+    for kind, uses in (("property", _uses(_with_properties(syncs))), ("attribute", _uses(_of_people(syncs)))):
         by_name: dict[str, list[_Use]] = {}
         for use in uses:
             by_name.setdefault(use.name, []).append(use)
@@ -360,7 +364,7 @@ def _reserved(use: _Use) -> Iterator[Finding]:
 
 def _times(syncs: Sequence[Sync]) -> Iterator[Finding]:
     """RV317: times are times."""
-    for use in _uses([*_of_events(syncs), *_of_people(syncs)]):
+    for use in _uses([*_with_properties(syncs), *_of_people(syncs)]):
         parts = words(use.name)
         textual = {FieldType.STRING, FieldType.DATE} if parts[-1:] == ("at",) else {FieldType.STRING}
         if len(parts) > 1 and parts[-1] in TIMES and use.field.type in textual and use.name not in READ:
@@ -444,7 +448,7 @@ def style_of(name: str) -> str:
 def _styles(project: Project, syncs: Sequence[Sync]) -> Iterator[Finding]:
     """RV318: the names of one kind are written in one way."""
     events = [(sync.event, _about(sync, "RV318", "")) for sync in _of_events(syncs)]
-    properties = [(use.name, use.finding("RV318", "")) for use in _uses(_of_events(syncs))]
+    properties = [(use.name, use.finding("RV318", "")) for use in _uses(_with_properties(syncs))]
     attributes = [(use.name, use.finding("RV318", "")) for use in _uses(_of_people(syncs))]
     taxonomy = project.taxonomy
     for what, terms, pairs in (

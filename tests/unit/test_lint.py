@@ -322,6 +322,19 @@ def test_a_declared_event_whose_sync_is_off_is_no_finding(tmp_path: Path) -> Non
     assert [f.code for f in found if f.code != "RV316"] == []
 
 
+def test_other_kinds_of_syncs_are_no_events(tmp_path: Path) -> None:
+    more = """\
+    version: 1
+    syncs:
+      - {name: screens, uid: screens01, model: ref('orders'), type: screen, event: order completed, person: {id: customer_id},
+         key: order_id, occurred_at: ordered_at, properties: {orderId: string}}
+      - {name: opt_outs, uid: optouts01, model: ref('people'), type: suppression, person: {id: customer_id}}
+    """
+    project = shop(tmp_path, {"syncs/screens.yml": more})
+    found = [f for f in lint(project) if f.sync in {"screens", "opt_outs"} and f.code != "RV316"]
+    assert [(f.code, f.field) for f in found] == [("RV302", "orderId"), ("RV318", "orderId")]
+
+
 def test_an_old_name_that_is_still_sent_is_no_finding(tmp_path: Path) -> None:
     both = "dual_send_until: 2027-03-01"
     people = f"{{lifetime_value: {{type: number, renamed_from: {{name: ltv, {both}}}}}}}"
