@@ -210,7 +210,7 @@ def test_syncs_md_is_the_schema() -> None:
     """Every key of the schema is explained, and nothing that is not in it."""
     schema = json.loads(api.schema())
     sync, field = schema["definitions"]["sync"]["properties"], schema["definitions"]["field"]["properties"]
-    sections = ("Keys of every sync", "People", "Events")
+    sections = ("Keys of every sync", "People", "Events", "Objects")
     assert set().union(*(table_keys("syncs.md", s) for s in sections)) == set(sync) == set(SYNC_KEYS)
     assert table_keys("syncs.md", "Fields") == set(field) == set(FIELD_KEYS)
     text = (ROOT / "docs" / "syncs.md").read_text()
@@ -257,7 +257,8 @@ def test_state_md_explains_every_column() -> None:
     person, event = StreamTables(schema="s", uid="u"), StreamTables(schema="s", uid="u", keeps_values=False, money=True)
     columns = {t: {str(c.name) for c in table.columns} for t, table in {
         "`state__<uid>`": person.state, "`open__<uid>`": person.open, "`ctl__<uid>`": person.ctl}.items()}  # fmt: skip
-    columns["`state__<uid>`"] |= {str(c.name) for c in event.state.columns}
+    owned = StreamTables(schema="s", uid="u", owned_by={"_person": "people", "_object": "companies"})
+    columns["`state__<uid>`"] |= {str(c.name) for c in (*event.state.columns, *owned.state.columns)}
     for heading, names in columns.items():
         assert table_keys("state.md", heading) == names, heading
     text = (ROOT / "docs" / "state.md").read_text()
