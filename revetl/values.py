@@ -293,10 +293,10 @@ class Codec:
             if size > self._limit:
                 raise _Broken("too_long", message)
             self._say(found, "too_long", message, "max_length" if size > (field.max_length or size) else "format")
+        if field.type is FieldType.DATE and not _DATE.fullmatch(value):
+            raise _Broken("format", "the text is not a date as YYYY-MM-DD", "type")
         self._text_rules(value, size, found)
         if field.type is FieldType.DATE:
-            if not _DATE.fullmatch(value):
-                raise _Broken("format", "the text is not a date as YYYY-MM-DD", "type")
             self._bounds(value, self._least, self._most, found, "the date is {} {}", ("before", "after"))
         return orjson.dumps(value)
 
