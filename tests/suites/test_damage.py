@@ -8,6 +8,7 @@ import pytest
 
 from revetl import upkeep
 from revetl.errors import ExitCode
+from revetl.tables import SCHEMA_VERSION
 from tests.bars import Bar
 from tests.suites.test_protocol import ONE_TRY, applied_but_not_answered
 from tests.suites.world import SCHEMA, World, attribute, people_sync
@@ -144,7 +145,9 @@ def test_a_state_of_the_first_schema_is_brought_up_to_date_without_a_send(world:
     world.run("people")
     newer = ("plan_rows", "ack_rows", "state_seal", "open_seal", "verified_at")
     world.sql(*(f"ALTER TABLE {SCHEMA}.ctl__{uid} DROP COLUMN {name}" for uid in ("people01", "ws") for name in newer),
-              f"UPDATE {SCHEMA}.ctl__people01 SET schema_version = 1", f"UPDATE {SCHEMA}.ctl__ws SET schema_version = 1")
+              f"UPDATE {SCHEMA}.ctl__people01 SET schema_version = 1", f"UPDATE {SCHEMA}.ctl__ws SET schema_version = 1",
+              *(f"ALTER TABLE {SCHEMA}.{table}__people01 DROP COLUMN {name}" for table, name in (
+                  ("ack", "rule"), ("ack", "outline"), ("open", "_rule"), ("open", "_outline"))))  # fmt: skip
     operations = world.held()["operations"]
     assert world.diff("people").syncs[0].problems == (), "a diff reads it as it is"
 
@@ -152,8 +155,11 @@ def test_a_state_of_the_first_schema_is_brought_up_to_date_without_a_send(world:
 
     assert (result.exit_code, world.held()["operations"]) == (ExitCode.OK, operations)
     [(version, sealed)] = world.ask(f"SELECT schema_version, state_seal FROM {SCHEMA}.ctl__people01")
-    assert version == 2
+    assert version == SCHEMA_VERSION
     assert sealed
+    world.sql(f"INSERT INTO people VALUES ('c', '{'x' * 1001}', 'B', 1)")
+    assert world.run("people").syncs[0].refused == 1
+    assert world.ask(f"SELECT _rule, _outline FROM {SCHEMA}.open__people01") == [("", "a" * 20 + "… (1,001 characters)")]
     world.sql("UPDATE people SET plan = 'B' WHERE id = 'a'", f"DELETE FROM {SCHEMA}.state__people01 WHERE _key = 'b'")
     assert world.run("people").exit_code == ExitCode.STATE
     bar(33, "operations sent by the migration from schema 1 to 2", found=world.held()["operations"] - operations, goal="0")
