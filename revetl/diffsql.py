@@ -641,7 +641,7 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
         # a refusal does not tell what became of an attempt before it, which had no answer: that row is redriven as well,
         # also where it is back at what the state has; a person never acknowledged needs it only after such an attempt
         covered = sa.and_(
-            level1.c._outcome == "refused", sa.or_(level1.c._matched, level1.c._o_op.in_(["redrive", *SEND_LAST]))
+            level1.c._outcome == "refused", sa.or_(level1.c._matched, level1.c._o_op.in_(["redrive", "clear", *SEND_LAST]))
         )
         doubt = sa.or_(level1.c._outcome == "unknown", covered)
         if erasing:
@@ -651,7 +651,7 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
                 cases.append((sa.and_(level1.c._m.is_(None), sa.not_(level1.c._owned)),
                               sa.case((level1.c._matched, "gone"), else_="stray")))  # fmt: skip
         if clears:
-            missing = sa.case((sa.and_(level1.c._emptied, sa.not_(doubt)), "gone"), else_="clear")
+            missing = sa.case((sa.and_(level1.c._emptied, sa.func.coalesce(sa.not_(doubt), sa.true())), "gone"), else_="clear")
         cases.append((level1.c._m.is_(None), missing if clears else sa.literal(missing)))
         if not options.full_refresh:
             # first the rows that most runs have most of, so that nothing else is asked of them

@@ -31,6 +31,7 @@ from revetl.contracts import (
     IdentifierKind,
     Initial,
     Latency,
+    NoPerson,
     OnViolation,
     Role,
     Sync,
@@ -76,6 +77,7 @@ from revetl.errors import (
 from revetl.history import keep_contract
 from revetl.identity import QUARANTINED
 from revetl.latency import Ages, Measured, latency_table
+from revetl.persons import NO_VISITORS, Visitors, asks_for_lookalikes, lookalikes, reasons, visitors
 from revetl.plan import Confirmations, Counts, broken, collisions, guards, read_counts
 from revetl.purchases import Stream as PurchaseStream
 from revetl.purchases import overlaps, purchases
@@ -223,6 +225,8 @@ class SyncDiff:
     dual_sends: tuple[renames.DualSend, ...] = ()
     warnings: tuple[Notice, ...] = ()
     quarantine: tuple[Reason, ...] = ()
+    lookalikes: tuple[Reason, ...] = ()
+    visitors: Visitors = NO_VISITORS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +269,7 @@ class SyncResult:
     fence: int = 0
     reasons: tuple[Reason, ...] = ()
     quarantine: tuple[Reason, ...] = ()
+    lookalikes: tuple[Reason, ...] = ()
     error: RevetlError | None = None
     seconds: float = 0.0
     latency: Measured | None = None
@@ -374,6 +379,7 @@ class _Job:
     moments: list[int | None] = field(default_factory=list)
     planned_s: float = 0.0
     quarantine: tuple[Reason, ...] = ()
+    lookalikes: tuple[Reason, ...] = ()
 
     @property
     def sync(self) -> Sync:
@@ -478,10 +484,12 @@ class Engine:
             problems.append(stops(sync, stopping, sent=False))
         dual = self._dual_sends(declared)
         held_back = self.quarantine(plan, counts)
+        alike = self.lookalikes(shape, plan, stream, counts)
+        visits = self._visitors(compiled, shape, stream, asked.now_s)
         return SyncDiff(
             sync=declared, counts=counts, problems=tuple(problems), first_run=first_run, baseline=asked.baseline,
             requests=requests, seconds=seconds, samples=found, fingerprint=_fingerprint(compiled, stream, counts, asked),
-            checked=checked, quarantine=held_back,
+            checked=checked, quarantine=held_back, lookalikes=alike, visitors=visits,
             contract=Difference.of(Recorded.read(stream.control.contract), declared), dual_sends=dual,
             warnings=tuple(renames.notices(declared, dual)),
         )  # fmt: skip
@@ -786,6 +794,30 @@ class Engine:
             Reason(reason=word, field="", message=QUARANTINED[word], rows=rows, example=keys.get(word, ""))
             for word, rows in counts.quarantined.items()
         )
+
+    def lookalikes(self, shape: Shape, plan: Any, stream: Stream, counts: Counts) -> tuple[Reason, ...]:  # noqa: ANN401
+        """New ids that look like other ids; asked only where somebody is new."""
+        if not asks_for_lookalikes(shape, counts):
+            return ()
+        state = stream.tables.state if stream.tables.state.name in stream.catalog else None
+        return reasons(self.warehouse.fetch(lookalikes(plan, state)), masked)
+
+    def _visitors(self, compiled: CompiledSync, shape: Shape, stream: Stream, now_s: int) -> Visitors:
+        """What becomes of anonymous events; asked only of a sync that sends them, for people who have anonymous ids."""
+        sync = compiled.sync
+        people = self.syncs.get(sync.person_sync)
+        if shape.anonymous is None or sync.no_person is not NoPerson.ANONYMOUS or people is None:
+            return NO_VISITORS
+        if people.sync.named("anonymous_id") is None:
+            return NO_VISITORS
+        state = self.tables_of(people.sync).state
+        kept = sa.Table(state.name, sa.MetaData(), sa.Column("anonymous_id", sa.Text), schema=state.schema)
+        query = visitors(
+            self.warehouse.dialect, shape, compiled.sql, stream.tables if stream.exists else None, self._bind(people),
+            people.sql, kept if "anonymous_id" in self.catalog.get(state.name, {}) else None, now_s,
+        )  # fmt: skip
+        [(tied, stale, hot, known)] = self.warehouse.fetch(query)
+        return Visitors(tied=int(tied), stale=int(stale), hot=int(hot), known=int(known))
 
     @staticmethod
     def spelled(shape: Shape, counts: Counts) -> bool:
@@ -1522,6 +1554,7 @@ class _Run:
     def _finish(self, job: _Job) -> SyncResult:
         """Drop the plan, release, and say what happened."""
         reasons = self._reasons(job)
+        job.lookalikes = self.engine.lookalikes(job.shape, job.plan.table, job.stream, job.counts)
         job.quarantine = self.engine.quarantine(job.plan.table, job.counts)
         if job.sent_intent and not job.resolved:
             self._fold(job, final=True)
@@ -1570,7 +1603,8 @@ class _Run:
             sync=job.declared, contract_version=job.version, dual_sends=job.dual_sends, warnings=tuple(job.warnings),
             status=status, counts=counts, acknowledged=job.acknowledged, refused_now=job.refused,
             warned=job.warned, unsent=unsent, baseline=job.baseline, fence=job.lease.fence,
-            reasons=reasons, quarantine=job.quarantine, error=error, seconds=self.clock.monotonic() - job.started,
+            reasons=reasons, quarantine=job.quarantine, lookalikes=job.lookalikes, error=error,
+            seconds=self.clock.monotonic() - job.started,
             latency=job.ages.measured(job.sync.latency) if job.ages is not None else None,
         )  # fmt: skip
 

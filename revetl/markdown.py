@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from revetl.report import (
     STATUS,
     Heading,
+    alike,
     contract_title,
     duration,
     explained,
@@ -21,6 +22,7 @@ from revetl.report import (
     plural,
     run_errors,
     tally,
+    visits,
 )
 
 if TYPE_CHECKING:
@@ -183,6 +185,7 @@ def _diff_sections(diff: SyncDiff) -> list[str]:
         out.append("\n".join([f"<details open><summary>{title}</summary>", "", "| Field | Change | Kind |", "|---|---|---|",
                               *_rows_within(lines, 12_000), "", "</details>"]))  # fmt: skip
     notes = held_back([replace(one, example="") for one in diff.quarantine])
+    notes += [*alike([replace(one, example="") for one in diff.lookalikes]), *visits(diff.visitors)]
     notes += explained(diff.sync.name, c, refused=c.refused, baseline=diff.baseline, ran=False, word=diff.sync.type.word)
     notes += [(str(dual), "") for dual in diff.dual_sends]
     notes += [(f"warning: {w.message} [{w.code}]", w.hint) for w in diff.warnings]

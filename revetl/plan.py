@@ -355,7 +355,8 @@ def guards(  # noqa: PLR0913 all that a guard may look at
         and confirmed.deletes != counts.deleted
     ):
         trip(
-            f"{counts.deleted:,} of {counts.state_rows:,} {sync.type.noun} would be deleted (max_deletes {limit})",
+            f"{counts.deleted:,} of {counts.state_rows:,} {sync.type.noun} would be "
+            f"{'cleared' if counts.cleared else 'deleted'} (max_deletes {limit})",
             f"--confirm-deletes {counts.deleted}",
             "RV211",
         )

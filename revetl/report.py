@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from revetl.engine import Checked, DiffResult, RunResult, Sample, SyncDiff, SyncResult
     from revetl.errors import Notice, RevetlError
     from revetl.latency import Measured
+    from revetl.persons import Visitors
     from revetl.plan import Counts
     from revetl.reasons import Reason
     from revetl.renames import DualSend
@@ -252,6 +253,28 @@ def held_back(quarantine: Sequence[Reason]) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
+def alike(found: Sequence[Reason]) -> list[tuple[str, str]]:
+    """A sentence for each way in which new ids look like other ids."""
+    return [
+        (f"{plural(one.rows, 'new id')} looking like another id: {one.message}; sent as they are"
+         + (f" (one pair: {one.example})" if one.example else ""), "revetl identity report")
+        for one in found
+    ]  # fmt: skip
+
+
+def visits(found: Visitors) -> list[tuple[str, str]]:
+    """What the rules of 30 days and of 72 hours mean for anonymous events."""
+    out: list[tuple[str, str]] = []
+    if found.tied or found.stale:
+        out.append((f"visitors who become known: {found.tied:,} of their anonymous events are tied to them, {found.hot:,} of "
+                    f"these can still trigger campaigns (72 hours); {found.stale:,} are older than 30 days and stay "
+                    "anonymous", ""))  # fmt: skip
+    if found.known:
+        out.append((f"{plural(found.known, 'anonymous event')} to be sent of visitors who are known already: they would stay "
+                    "anonymous; give their person in the model", ""))  # fmt: skip
+    return out
+
+
 def explained(  # noqa: C901, PLR0913 one sentence a number
     name: str, counts: Counts, *, refused: int, baseline: bool, ran: bool, word: str = "event"
 ) -> list[tuple[str, str]]:
@@ -446,7 +469,7 @@ def _diff_details(diff: SyncDiff, style: Style) -> list[str]:
             out.append(f"    and {len(hits) - TOP_FIELDS} more (--output json has them all)")
     out += _contract_lines(diff.contract, style)
     out += [f"  {dual}" for dual in diff.dual_sends]
-    out += _advice(held_back(diff.quarantine), style)
+    out += _advice([*held_back(diff.quarantine), *alike(diff.lookalikes), *visits(diff.visitors)], style)
     word = diff.sync.type.word
     out += _advice(explained(diff.sync.name, c, refused=c.refused, baseline=diff.baseline, ran=False, word=word), style)
     if diff.checked is not None:
@@ -482,7 +505,7 @@ def _warning_lines(warnings: Sequence[Notice], style: Style) -> list[str]:
 
 
 def _sample_lines(sample: Sample, style: Style) -> list[str]:
-    sign = {"update": "~", "delete": "-", "suppress": "-"}.get(sample.op, "+")
+    sign = {"update": "~", "delete": "-", "suppress": "-", "clear": "-", "release": "-"}.get(sample.op, "+")
     rows = f" ({sample.rows} rows have this key)" if sample.rows > 1 else ""
     out = [f"    {sign} {_shown(sample.key)}{rows}"]
     width = max((len(name) for name in sample.changes), default=0)
@@ -576,6 +599,8 @@ def diff_json(result: DiffResult, heading: Heading) -> dict[str, Any]:
                 "changed": {name: n for name, n in d.counts.changed.items() if n},
                 "checked": _checked_json(d.checked) if d.checked else None,
                 "quarantine": [_reason_json(reason) for reason in d.quarantine],
+                "lookalikes": [_reason_json(reason) for reason in d.lookalikes],
+                "visitors": {name: getattr(d.visitors, name) for name in ("tied", "stale", "hot", "known")},
                 "problems": [error_json(problem) for problem in d.problems],
                 "contract": _contract_json(d.contract),
                 "dual_sends": [dual_json(dual) for dual in d.dual_sends],
@@ -649,7 +674,7 @@ def run_text(result: RunResult, style: Style) -> str:
         out += [_painted(line, style) for line in table(lines, ("status",), style).split("\n")]
     for r in result.syncs:
         details = _reason_lines(r, style)
-        details += _advice(held_back(r.quarantine), style)
+        details += _advice([*held_back(r.quarantine), *alike(r.lookalikes)], style)
         details += _advice(
             explained(r.sync.name, r.counts, refused=r.refused, baseline=r.baseline, ran=True, word=r.sync.type.word), style
         )
@@ -728,6 +753,7 @@ def result_json(result: SyncResult) -> dict[str, Any]:
         "dual_sends": [dual_json(dual) for dual in result.dual_sends],
         "warnings": [_notice_json(warning) for warning in result.warnings],
         "quarantine": [_reason_json(reason) for reason in result.quarantine],
+        "lookalikes": [_reason_json(reason) for reason in result.lookalikes],
     }  # fmt: skip
 
 

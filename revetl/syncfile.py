@@ -518,8 +518,9 @@ class SyncReader:
         sort = self._type(node)
         person, ledger = sort is SyncType.PERSON, not sort.keeps_values
         self._wrong_kind(node, sort)
-        if text("when_missing") == WhenMissing.CLEAR:
-            self.bad("`when_missing: clear` is not supported yet", node.get("when_missing") or node, code="RV030")
+        if text("when_missing") == WhenMissing.CLEAR and kind and not person:
+            self.bad(f"`when_missing: clear` is for people, and this sync is of type {kind}", node.get("when_missing") or node,
+                     code="RV030")  # fmt: skip
         owner = anonymous = column = event = event_column = ""
         identifier: IdentifierKind | None = self._identity.primary
         if person:

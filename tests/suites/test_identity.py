@@ -12,9 +12,20 @@ from typing import Any
 
 import pytest
 
-from revetl.contracts import IdentifierKind, Identity, OnChange, OnMoved, OnShared, WhenMissing
+from revetl.contracts import (
+    IdentifierKind,
+    Identity,
+    Late,
+    NoPerson,
+    OnChange,
+    OnMoved,
+    OnShared,
+    WhenMissing,
+)
 from revetl.errors import ContractBroken, ExitCode
-from tests.suites.world import FAST, World, attribute, people_sync
+from revetl.persons import Visitors
+from revetl.plan import Confirmations
+from tests.suites.world import FAST, World, attribute, orders_sync, people_sync
 
 FIELDS = (attribute("email", format="email", normalize="email"), attribute("plan"), attribute("spent", "number"))
 SENDS = Identity(declared=True, on_change=OnChange.SEND)
@@ -237,3 +248,142 @@ def test_a_plan_of_many_rows_is_read_in_the_order_in_which_it_is_sent(world: Wor
 
     result = world.run(settings=replace(FAST, max_batch_operations=1_000), full_refresh=True)
     assert (result.syncs[0].error, result.syncs[0].acknowledged) == (None, 40_000)
+
+
+# --- people who leave -------------------------------------------------------------------------------------------
+
+
+def test_the_attributes_of_a_person_who_left_are_cleared_once_and_the_profile_stays(world: World) -> None:
+    fields = (*FIELDS, attribute("unsubscribed", "boolean", column="gone"))
+    world.syncs = [people_sync(fields=fields, when_missing=WhenMissing.CLEAR)]
+    world.sql("ALTER TABLE people ADD COLUMN gone boolean", "UPDATE people SET gone = true")
+    world.run()
+    world.track("/api/v2/entity", {
+        "type": "person", "action": "identify", "identifiers": {"id": "b"}, "attributes": {"nick": "of another writer"},
+    })  # fmt: skip
+    world.sql("DELETE FROM people WHERE id = 'b'")
+
+    planned = world.diff().syncs[0].counts
+    result = world.run()
+    assert (planned.deleted, planned.cleared, result.syncs[0].acknowledged) == (1, 1, 1)
+    assert world.person("b") == {"nick": "of another writer", "unsubscribed": "true"}, "a null would subscribe them again"
+    again = world.run()
+    assert (again.requests, again.syncs[0].counts.gone) == (0, 1), world.ask("SELECT * FROM revetl_test.state__people01")
+
+    world.sql("INSERT INTO people VALUES ('b', 'bob@example.com', 'pro', 12.5, true)")
+    assert world.run().syncs[0].counts.updated == 1
+    assert world.person("b") == {"email": "bob@example.com", "plan": "pro", "spent": "12.5", "nick": "of another writer",
+                                 "unsubscribed": "true"}  # fmt: skip
+    assert world.run().requests == 0
+
+
+def test_clearing_makes_nobody_who_is_not_there(world: World) -> None:
+    world.syncs = [people_sync(when_missing=WhenMissing.CLEAR)]
+    world.run()
+    world.track("/api/v2/entity", {"type": "person", "action": "delete", "identifiers": {"id": "b"}})
+    world.sql("DELETE FROM people WHERE id = 'b'")
+    assert world.run().exit_code == ExitCode.OK
+    assert world.person("b") is None
+
+
+def test_clearing_many_is_guarded_like_deleting(world: World) -> None:
+    world.people_table(*((f"p{i}", f"p{i}@example.com", "x", i) for i in range(40)))
+    world.syncs = [people_sync(when_missing=WhenMissing.CLEAR)]
+    world.run()
+    world.sql("DELETE FROM people WHERE spent < 30")
+
+    result = world.run()
+    assert result.syncs[0].error is not None
+    assert (result.syncs[0].error.code, result.requests) == ("RV211", 0)
+    assert world.run(confirmed=Confirmations(deletes=30)).syncs[0].acknowledged == 30
+    assert (world.held()["people"], world.person("p1")) == (40, {})
+
+
+def test_the_address_of_a_cleared_person_goes_to_another(world: World) -> None:
+    people(world, SENDS, when_missing=WhenMissing.CLEAR)
+    model(world, a="one@x.com", b="b@x.com")
+    quarantined(world)
+    model(world, b="b@x.com", c="one@x.com")
+    assert quarantined(world) == {}
+    assert addresses(world, "a", "b", "c") == {"a": None, "b": "b@x.com", "c": "one@x.com"}
+    assert world.held()["people"] == 3
+
+
+# --- visitors who become known ------------------------------------------------------------------------------------
+
+
+VISITS = Identity(declared=True, moment="checkout")
+
+
+def visited(world: World, *rows: tuple[str, str | None]) -> None:
+    """The people with the anonymous id that they bring; and events of nobody with theirs."""
+    fields = (attribute("email"), attribute("anonymous_id", column="plan"))
+    orders = orders_sync(no_person=NoPerson.ANONYMOUS, anonymous="visit", late=Late.SEND, identity=VISITS)
+    world.syncs = [people_sync(fields=fields, identity=VISITS), orders]
+    world.people_table(*((key, f"{key}@x.com", visit, 1) for key, visit in rows))
+
+
+def seen(world: World, *events: tuple[str, str | None, str | None, float]) -> None:
+    """Events: key, person, anonymous id, hours ago."""
+    world.orders_table(*((key, person, hours, 1) for key, person, _, hours in events))
+    visits = [f"UPDATE orders SET visit = '{visit}' WHERE order_id = '{key}'" for key, _, visit, _ in events if visit]
+    world.sql("ALTER TABLE orders ADD COLUMN visit text", *visits)
+
+
+def of(world: World, person: str) -> list[str]:
+    """Names of the events in somebody's history."""
+    found = world.api(f"/v1/customers/{person}/activities?id_type=id&type=event")["activities"]
+    return sorted(str(one["id"]) for one in found)
+
+
+def test_a_visitor_becomes_known_and_brings_what_is_not_older_than_thirty_days(world: World) -> None:
+    visited(world)
+    seen(world, ("e1", None, "v1", 1), ("e2", None, "v1", 100), ("e3", None, "v1", 31 * 24), ("e4", None, "v2", 1))
+    assert world.run(backfill=True, confirmed=Confirmations(empty=True)).exit_code == ExitCode.OK
+    assert world.held()["people"] == 0
+
+    visited(world, ("ann", "v1"), ("bob", None))
+    planned = world.diff(backfill=True)
+    assert planned.syncs[1].visitors == Visitors(tied=2, stale=1, hot=1, known=0)
+    assert world.run(backfill=True).exit_code == ExitCode.OK
+    assert (len(of(world, "ann")), len(of(world, "bob"))) == (2, 0)
+    assert world.held()["activities"]["anon_merge"] == 1
+
+    seen(world, ("e1", None, "v1", 1), ("e2", None, "v1", 100), ("e3", None, "v1", 31 * 24), ("e4", None, "v2", 1),
+         ("e5", None, "v1", 0.1), ("e6", "ann", "v1", 0.1))  # fmt: skip
+    assert world.diff().syncs[1].visitors == Visitors(known=2 - 1), "e5 names nobody, and ann was identified before"
+
+
+def test_an_anonymous_id_belongs_to_one_person_only(world: World) -> None:
+    seen(world)
+    visited(world, ("ann", "v1"), ("bob", "v2"), ("cem", "v2"), ("dan", None))
+    assert world.run("people").syncs[0].counts.quarantined == {"anonymous_shared": 2}
+
+    visited(world, ("ann", "v9"), ("bob", "v2"), ("dan", "v1"))
+    again = world.run("people")
+    assert again.syncs[0].counts.quarantined == {"anonymous_taken": 1}, "dan's was ann's"
+    assert (world.person("bob") or {})["anonymous_id"] == "v2"
+    assert "anonymous_id" not in (world.person("dan") or {})
+    assert dropped(world) == 0
+
+    world.syncs[0] = replace(world.syncs[0], identity=replace(VISITS, on_anonymous=OnShared.FAIL))
+    visited_again = world.run("people").syncs[0].error
+    assert visited_again is None or visited_again.code == "RV240"
+
+
+# --- ids that look like other ids -----------------------------------------------------------------------------------
+
+
+def test_ids_in_other_forms_are_sent_as_they_are_and_reported(world: World) -> None:
+    people(world)
+    model(world, **{"17850": "a@x.com", "Ab1": "b@x.com", "000123": "c@x.com", "x1": "d@x.com"})
+    assert world.run().syncs[0].lookalikes == ()
+
+    model(world, **{"17850": "a@x.com", "Ab1": "b@x.com", "000123": "c@x.com", "x1": "d@x.com",
+                    "17850.0": "a2@x.com", "aB1": "b2@x.com", "123": "c2@x.com",
+                    "x1\u200b": "d2@x.com", "y": "e@x.com"})  # fmt: skip
+    planned, done = world.diff().syncs[0].lookalikes, world.run().syncs[0].lookalikes
+    assert planned == done
+    assert {one.reason: one.rows for one in done} == {"float": 1, "case": 1, "zeros": 1, "blanks": 1}
+    assert all("beside" in one.example and "17850" not in one.example for one in done)
+    assert world.held()["people"] == 9

@@ -288,9 +288,8 @@ def test_an_old_name_of_an_event_belongs_to_one_sync(tmp_path: Path) -> None:
     assert [p.code for p in found] == ["RV018"], said(found)
 
 
-def test_what_customer_io_cannot_do_yet_is_said(tmp_path: Path) -> None:
-    (found,) = problems(person, tmp_path, "{plan: string}", when_missing="clear")
-    assert (found.code, found.message) == ("RV030", "`when_missing: clear` is not supported yet")
+def test_only_people_are_cleared(tmp_path: Path) -> None:
+    assert person(tmp_path, "{plan: string}", when_missing="clear").when_missing is WhenMissing.CLEAR
 
 
 def test_a_definition_that_is_wrong_is_wrong_once(tmp_path: Path) -> None:
