@@ -12,7 +12,7 @@ The map, from the bottom up (imports go this way only):
     purchases                        one order, one event; a refund follows its order
     delivery                         rates, retries, deadlines
     state                            what Customer.io has acknowledged, crash-safe
-    history                          the versions of each contract
+    drift, history                   models that are not what they were; versions of each contract
     duplicates                       people of the models who may be one person
     engine                           `diff` and `run`, readable from top to bottom
     upkeep                           looking at the state, and the changes made to it by hand

@@ -64,8 +64,8 @@ __all__ = ["compile", "diff", "load", "retry", "run"]
 SANDBOX_RATES: Mapping[str, float] = {"requests_per_second": 1_000.0, "operations_per_second": 100_000.0}
 RUNS_SHOWN = 5
 ARGS = ("full_refresh", "retry_refused", "backfill", "confirm_deletes", "confirm_changes", "confirm_first_run",
-        "confirm_growth", "allow_empty", "accept_contract", "warn_error", "fail_fast", "backfill_before", "older_only",
-        "confirm_triggering")  # fmt: skip
+        "confirm_growth", "allow_empty", "accept_contract", "confirm_drift", "warn_error", "fail_fast", "backfill_before",
+        "older_only", "confirm_triggering")  # fmt: skip
 
 
 class Silent:
@@ -498,7 +498,7 @@ def run_options(asked: Mapping[str, Any]) -> RunOptions:
         backfill=bool(asked.get("backfill") or asked.get("backfill_before") or asked.get("older_only")),
         backfill_before_s=moment(asked["backfill_before"]) if asked.get("backfill_before") else None,
         older_only=bool(asked.get("older_only")), fail_fast=bool(asked.get("fail_fast")), expect=asked.get("expect") or "",
-        accept_contract=bool(asked.get("accept_contract")),
+        accept_contract=bool(asked.get("accept_contract")), confirm_drift=asked.get("confirm_drift") or "",
         confirmed=Confirmations(
             deletes=asked.get("confirm_deletes"), changes=asked.get("confirm_changes"),
             first_run=asked.get("confirm_first_run"), growth=asked.get("confirm_growth"),

@@ -148,6 +148,7 @@ def _confirmations(function: Command) -> Command:
         ),
         click.option("--confirm-growth", type=int, metavar="N", help="Confirm exactly N new rows."),
         click.option("--allow-empty", is_flag=True, help="Accept a model without rows."),
+        click.option("--confirm-drift", metavar="CODE", help="Take exactly this drift for the new normal (drift)."),
         click.option(
             "--accept-contract", is_flag=True, help="Let an old name end before its last day (renamed_from)."
         ),

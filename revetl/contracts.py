@@ -406,6 +406,43 @@ class Guards:
     max_triggering: int = 10
 
 
+class DriftAction(StrEnum):
+    """What a kind of drift does."""
+
+    OFF = "off"
+    WARN = "warn"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jump:
+    """Shares (0..1) above which a change is worth a warning, or a stop; None for never."""
+
+    warn: float | None = None
+    stop: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """What is watched of a model that still fits its contract, compared with the last runs (`docs/changes.md`).
+
+    Attributes:
+        types: native types of the model's columns.
+        columns: columns that are gone, also those that no field reads.
+        new_values: values that no earlier run saw, of fields with an `enum` or with few values.
+        null_rate: the share of nulls of a field grows by so much.
+        row_count: the number of rows changes by so much.
+        window: how many earlier runs are compared with.
+    """
+
+    types: DriftAction = DriftAction.WARN
+    columns: DriftAction = DriftAction.WARN
+    new_values: DriftAction = DriftAction.WARN
+    null_rate: Jump = Jump(warn=0.05)
+    row_count: Jump = Jump(warn=0.3)
+    window: int = 7
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
     """The declared age of an event when it is acknowledged, in seconds; 0 means not declared."""
@@ -443,6 +480,7 @@ class Sync:
         refund_of: of refunds: the sync of the purchases; `order` is the column with the purchase's key.
         late_property, late_after_s: for `late: flag`: the property, and the age in seconds that counts as late.
         renamed_from: for events: the name that the event had before.
+        drift: what is watched from run to run; None where nothing is.
     """
 
     name: str
@@ -481,6 +519,7 @@ class Sync:
     guards: Guards = Guards()
     latency: Latency = Latency()
     duplicates: tuple[DuplicateRule, ...] | None = None
+    drift: Drift | None = None
     description: str = ""
     owner: str = ""
     tags: tuple[str, ...] = ()

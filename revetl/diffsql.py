@@ -83,6 +83,7 @@ class Shape:
     event_name: Column | None = None
     duplicates: tuple[tuple[Column, ...], ...] = ()
     rank: Column | None = None
+    model: tuple[Column, ...] = ()
 
     @property
     def contested(self) -> bool:
@@ -175,6 +176,7 @@ def bind(sync: Sync, found: Sequence[Column]) -> Shape:
         rank=rank,
         event_name=event_name,
         duplicates=tuple(alike),
+        model=tuple(found),
     )
 
 
@@ -803,7 +805,7 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
         total = sa.func.sum(amount_of(shape, inner)).over(partition_by=inner.c._order)
         of_order.append(total.label("_refunded"))
     m = sa.select(inner, digest.label("_digest"), sa.literal("").label("_variant"), *of_order).subquery("d")
-    old_name = sync.renamed_from.name if sync.renamed_from is not None else ""
+    old_name = sync.renamed_from.name if sync.renamed_from is not None and not ledger else ""
     if old_name:
         m = _doubled(m, old_name)
 

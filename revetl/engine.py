@@ -56,6 +56,7 @@ from revetl.diffsql import (
     summary,
     to_send,
 )
+from revetl.drift import Finding, Profile, confirm_hint, confirmed, findings, profile_of, stated
 from revetl.duplicates import Candidates, find, record
 from revetl.encode import Encoded
 from revetl.entities import Encoder, encoder_for, route_of
@@ -74,7 +75,7 @@ from revetl.errors import (
     WarehouseError,
     Where,
 )
-from revetl.history import keep_contract
+from revetl.history import keep_contract, keep_profile, profiles
 from revetl.identity import QUARANTINED
 from revetl.latency import Ages, Measured, latency_table
 from revetl.persons import NO_VISITORS, Visitors, asks_for_lookalikes, lookalikes, reasons, visitors
@@ -99,6 +100,7 @@ from revetl.state import (
 )
 from revetl.tables import (
     CONTRACTS,
+    PROFILES,
     SHARED,
     StreamTables,
     field_column,
@@ -151,6 +153,7 @@ class RunOptions:
         baseline: send nothing; record what the models say as acknowledged (`revetl state baseline`).
         expect: the fingerprint of the diff that was approved.
         accept_contract: let an old name end before the day that was promised.
+        confirm_drift: the code of the drift that is right.
         confirmed: exact numbers.
     """
 
@@ -163,6 +166,7 @@ class RunOptions:
     baseline: bool = False
     expect: str = ""
     accept_contract: bool = False
+    confirm_drift: str = ""
     confirmed: Confirmations = Confirmations()
 
 
@@ -471,6 +475,8 @@ class Engine:
         problems = self._promises(declared, stream, options)
         problems += self._problems(compiled, shape, counts, options, stream, first_run=first_run)
         problems = [twice, *problems] if twice is not None else problems
+        drift = self._drift(compiled, shape, options)
+        problems += self._drift_problems(declared, drift[1]) if drift else []
         try:
             stream.check(asked.now_s * 1000, sends=bool(counts.sendable))
         except StateDamaged as error:
@@ -491,7 +497,7 @@ class Engine:
             requests=requests, seconds=seconds, samples=found, fingerprint=_fingerprint(compiled, stream, counts, asked),
             checked=checked, quarantine=held_back, lookalikes=alike, visitors=visits,
             contract=Difference.of(Recorded.read(stream.control.contract), declared), dual_sends=dual,
-            warnings=tuple(renames.notices(declared, dual)),
+            warnings=(*renames.notices(declared, dual), *(self._drift_notices(declared, drift[1]) if drift else ())),
         )  # fmt: skip
 
     def _samples(self, shape: Shape, plan: Any, stream: Stream, known: Known, show: int) -> tuple[Sample, ...]:  # noqa: ANN401
@@ -564,6 +570,32 @@ class Engine:
                 where=declared.where, code="RV260",
             ))  # fmt: skip
         return out
+
+    def _drift(self, compiled: CompiledSync, shape: Shape, options: RunOptions) -> tuple[Profile, list[Finding]] | None:
+        """How the model differs from the last runs; None, without a statement, where the sync does not ask."""
+        drift, uid = shape.sync.drift, shape.sync.uid
+        if drift is None:
+            return None
+        before = profiles(self.warehouse, self.schema, self.catalog, uid, drift.window)
+        with self._located(compiled):
+            now = profile_of(self.warehouse, shape, compiled.sql, before)
+        found = findings(drift, now, before)
+        if confirmed(options.confirm_drift, found):
+            return replace(now, accepted=True), []
+        return now, found
+
+    @staticmethod
+    def _drift_problems(sync: Sync, found: Sequence[Finding]) -> list[RevetlError]:
+        stops = [one for one in found if one.stop]
+        if not stops:
+            return []
+        return [GuardTripped(f"{stated(sync.name, stops)}; nothing was sent", hint=confirm_hint(sync.name, found),
+                             where=sync.where, code="RV269")]  # fmt: skip
+
+    @staticmethod
+    def _drift_notices(sync: Sync, found: Sequence[Finding]) -> list[Notice]:
+        return [Notice(code=one.code, message=stated(sync.name, [one]), hint=confirm_hint(sync.name, found))
+                for one in found if not one.stop]  # fmt: skip
 
     def _options(self, options: RunOptions, *, baseline: bool) -> Options:
         now = self.warehouse.fetch(sa.select(self.warehouse.dialect.now_ms()))[0][0]
@@ -1171,17 +1203,23 @@ class _Run:
             plan = replace(plan, released=counts.freeing if counts.released else 0)
             problems = engine._promises(declared, stream, self.options)
             problems += engine._problems(compiled, shape, counts, self.options, stream, first_run=first_run)
+            drift = engine._drift(compiled, shape, self.options)
+            problems += engine._drift_problems(declared, drift[1]) if drift else []
             if problems:
                 raise problems[0]
             stream.check(asked.now_s * 1000, sends=bool(counts.sendable or counts.held_new), lease=lease)
             version = self._version(stream, lease, declared)
+            if drift:
+                keep_profile(stream, lease, drift[0], self.run_id)
+                engine.catalog = {**engine.catalog, PROFILES: {}}
         except RevetlError:
             self._give_back(stream, lease)
             raise
         dual = engine._dual_sends(declared)
         job = _Job(
             compiled=compiled, declared=declared, version=version.number, dual_sends=dual,
-            warnings=renames.notices(declared, dual), stream=stream,
+            warnings=[*renames.notices(declared, dual), *(engine._drift_notices(declared, drift[1]) if drift else ())],
+            stream=stream,
             lease=lease, shape=shape, plan=plan, counts=counts, contracts=contracts,
             first_run=first_run, started=started, key_kind=str(shape.key.kind), lease_until=lease_until,
             now_s=asked.now_s, baseline=asked.baseline,

@@ -1,4 +1,4 @@
-"""What the warehouse keeps of a sync from run to run, besides its state: the versions of its contract.
+"""What the warehouse keeps of a sync from run to run, besides its state: versions of its contract, profiles of its model.
 
 A version is written when a run meets a contract that the control row does not have, in one transaction with that row. A
 run whose contract is the known one makes no statement here.
@@ -6,14 +6,17 @@ run whose contract is the known one makes no statement here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 
+from revetl.drift import Profile
 from revetl.state import Lease, Stream, create_table
-from revetl.tables import CONTRACTS, contracts_table
+from revetl.tables import CONTRACTS, PROFILES, contracts_table, profiles_table
 from revetl.versions import Recorded
+from revetl.warehouse import Warehouse
 
 
 def keep_contract(stream: Stream, lease: Lease, version: Recorded, run_id: str) -> Recorded:
@@ -36,3 +39,26 @@ def keep_contract(stream: Stream, lease: Lease, version: Recorded, run_id: str) 
         warehouse.execute(sa.insert(table).values(**row))
         stream.keep(lease, contract=version.text())
     return version
+
+
+def profiles(warehouse: Warehouse, schema: str, catalog: Mapping[str, Any], uid: str, window: int) -> list[Profile]:
+    """The last profiles of a sync's model, the latest first."""
+    if PROFILES not in catalog:
+        return []
+    t = profiles_table(schema).c
+    rows = warehouse.fetch(
+        sa.select(t.profile, t.accepted).where(t.uid == uid).order_by(t.fence.desc(), t.seen_at.desc()).limit(window)
+    )
+    return [Profile.read(str(text), accepted=bool(accepted)) for text, accepted in rows]
+
+
+def keep_profile(stream: Stream, lease: Lease, profile: Profile, run_id: str) -> None:
+    """Write down what this run saw."""
+    warehouse, table = stream.warehouse, profiles_table(stream.tables.schema)
+    if PROFILES not in stream.catalog:
+        create_table(warehouse, sa.schema.CreateTable(table, if_not_exists=True), table)
+    now = sa.cast(warehouse.dialect.now_ms(), sa.BigInteger)
+    warehouse.execute(sa.insert(table).values(
+        uid=stream.tables.uid, run_id=run_id, fence=lease.fence, seen_at=now, accepted=int(profile.accepted),
+        profile=profile.text(),
+    ))  # fmt: skip

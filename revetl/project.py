@@ -70,6 +70,8 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV093": "a wrong last day of a rename",
     "RV200": "a model does not give what its sync reads", "RV201": "keys that are missing or not unique",
     "RV202": "a key column of another type", "RV210": "a model without rows", "RV211": "max_deletes", "RV212": "max_changes",
+    "RV264": "a column of another type", "RV265": "a column that is gone", "RV266": "values that are new",
+    "RV267": "more nulls than usual", "RV268": "more or fewer rows than usual", "RV269": "drift that stops",
     "RV260": "an old name that would end before its day", "RV262": "an old name ends soon", "RV263": "an old name has ended",
     "RV213": "max_first_run", "RV214": "events of the past", "RV215": "no success for too long", "RV216": "max_growth",
     "RV340": "an `ignore` of no known finding", "RV341": "an `ignore` without a reason", "RV342": "a name with two meanings",

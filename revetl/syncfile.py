@@ -23,6 +23,8 @@ from revetl.contracts import (
     RULES,
     Alike,
     Bound,
+    Drift,
+    DriftAction,
     DuplicateRule,
     Field,
     FieldType,
@@ -30,6 +32,7 @@ from revetl.contracts import (
     IdentifierKind,
     Identity,
     Initial,
+    Jump,
     Late,
     Latency,
     Limit,
@@ -107,6 +110,12 @@ GUARD_KEYS: dict[str, dict[str, Any]] = {
 DUPLICATE_KEYS: dict[str, dict[str, Any]] = {
     "name": WORD, "columns": {"type": "array", "items": WORD}, "normalize": {"enum": [v.value for v in Alike]},
 }  # fmt: skip
+ACTION: dict[str, Any] = {"enum": [v.value for v in DriftAction]}
+DRIFT_KEYS: dict[str, dict[str, Any]] = {
+    "types": ACTION, "columns": ACTION, "new_values": ACTION, "null_rate": {"type": ["object", "string"]},
+    "row_count": {"type": ["object", "string"]}, "window": {"type": "integer", "minimum": 1},
+}  # fmt: skip
+JUMP_KEYS: dict[str, dict[str, Any]] = {"warn": TEXT, "stop": TEXT}
 FIELD_RENAME_KEYS = {"name": WORD, "dual_send_until": TEXT}
 EVENT_RENAME_KEYS = {"event": WORD, "dual_send_until": TEXT}
 LATENCY_KEYS = {"warn": TEXT, "error": TEXT}
@@ -124,6 +133,7 @@ SYNC_KEYS: dict[str, dict[str, Any]] = {
     "occurred_at": {"type": ["string", "object"], "minLength": 1}, "properties": ANY_OBJECT,
     "when_missing": {"enum": [v.value for v in WhenMissing]}, "no_person": {"enum": [v.value for v in NoPerson]},
     "initial": {"enum": [v.value for v in Initial]}, "late": {"type": ["string", "object"]}, "guards": ANY_OBJECT,
+    "drift": ANY_OBJECT,
     "unknown_person": {"enum": [v.value for v in UnknownPerson]}, "latency": ANY_OBJECT,
     "renamed_from": ANY_OBJECT, "tags": {"type": "array", "items": TEXT}, "owner": TEXT,
     "description": TEXT, "enabled": BOOLEAN, "ignore": ANY_OBJECT, "duplicates": {"type": "array"},
@@ -196,6 +206,7 @@ def schema() -> dict[str, Any]:
                     "last_used": {"oneOf": [WORD, {**_closed(TIME_KEYS), "required": ["column"]}]},
                     "occurred_at": {"oneOf": [WORD, {**_closed(TIME_KEYS), "required": ["column"]}]},
                     "guards": _closed(GUARD_KEYS), "ignore": ignore_schema(),
+                    "drift": _closed({**DRIFT_KEYS, "null_rate": _jump_schema(), "row_count": _jump_schema()}),
                     "duplicates": {"type": "array", "items": {
                         **_closed({**DUPLICATE_KEYS, "columns": {**DUPLICATE_KEYS["columns"], "minItems": 1}}),
                         "required": ["name", "columns"]}},
@@ -217,6 +228,11 @@ def schema() -> dict[str, Any]:
                         "identity": {**_closed({**IDENTITY_KEYS, "email": _closed(EMAIL_KEYS),
                                                 "anonymous": _closed(ANONYMOUS_KEYS)}), "required": ["primary"]},
                         "syncs": {"type": "array", "items": {"$ref": "#/definitions/sync"}}}}  # fmt: skip
+
+
+def _jump_schema() -> dict[str, Any]:
+    share = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$"}
+    return {"oneOf": [{"const": "off"}, _closed(dict.fromkeys(JUMP_KEYS, share))]}
 
 
 def _rename_schema(keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -555,6 +571,7 @@ class SyncReader:
         duplicates = self._duplicates(node)
         told = {} if not ledger else {**self._late(node, fields, latency), **self._money(node, fields), **self._refund(node)}
         renamed = self._event_rename(node, event) if ledger else None
+        drift = self._drift(node)
         if len(self._problems) > before or identifier is None:
             return None
         tags = node.get("tags")
@@ -565,7 +582,7 @@ class SyncReader:
             zone=zone, event_column=event_column, object_type=object_type, object_sync=object_sync, platform=platform,
             segment_id=int(text("segment_id", "0")), when_missing=WhenMissing(text("when_missing", "ignore")),
             no_person=NoPerson(text("no_person", "skip")), unknown_person=UnknownPerson(text("unknown_person", "hold")),
-            initial=Initial(initial), renamed_from=renamed, **told,
+            initial=Initial(initial), renamed_from=renamed, drift=drift, **told,
             guards=guards, latency=latency, description=text("description"), owner=text("owner"), duplicates=duplicates,
             tags=tuple(str(tag.value) for tag in tags.value) if tags is not None else (),
             ignore=ignore, enabled=node.get("enabled") is None or bool(node.get("enabled").value),  # type: ignore[union-attr]  # just tested
@@ -1208,6 +1225,37 @@ class SyncReader:
         elif bought is not None and sync.enabled and not bought.enabled:
             self.bad(f"sync {sync.name!r} waits for the purchases of {bought.name!r}, which is not enabled", place,
                      code="RV097", hint="enable that one, or disable this one as well")  # fmt: skip
+
+    def _drift(self, node: Node) -> Drift | None:
+        found = node.get("drift")
+        if found is None:
+            return None
+        right = self._keys(found, DRIFT_KEYS, "`drift`")
+        made: dict[str, Any] = {
+            name: DriftAction(right[name].value) for name in ("types", "columns", "new_values") if name in right
+        }
+        for name in ("null_rate", "row_count"):
+            if name in right:
+                made[name] = self._jump(name, right[name])
+        if "window" in right:
+            made["window"] = int(right["window"].value)
+        return Drift(**made)
+
+    def _jump(self, name: str, node: Node) -> Jump:
+        if not isinstance(node.value, dict):
+            if node.value != "off":
+                self.bad(f"{name!r} is `off`, or shares like {{warn: 5%, stop: 20%}}", node)
+            return Jump()
+        made: dict[str, float] = {}
+        for key, value in self._keys(node, JUMP_KEYS, f"`{name}`").items():
+            match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", str(value.value))
+            if match is None:
+                self.bad(f"{key!r} is a share like 5%", value)
+            else:
+                made[key] = float(match[1]) / 100
+        if made.get("stop", 1e9) < made.get("warn", 0):
+            self.bad("`stop` is below `warn`", node, code="RV042")
+        return Jump(**made)
 
     def _latency(self, node: Node) -> Latency:
         found = node.get("latency")

@@ -11,6 +11,7 @@ Every stream has its own four, so that streams never wait for each other's locks
     tomb__all            digests of people who were forgotten; made by the first `revetl forget`
     identity_log         groups of duplicates that a run found, by rule; made by the first run that counts them
     contracts            every version of a sync's contract; made by the first run that keeps one
+    profiles             what runs saw of the models of syncs with `drift:`; made by the first of them
     runs, sync_log       one row a run, one row a sync and run
 """
 
@@ -30,6 +31,7 @@ SCHEMA_VERSION = 3
 TOMBS = "tomb__all"
 IDENTITY_LOG = "identity_log"
 CONTRACTS = "contracts"
+PROFILES = "profiles"
 RATES = "rates"
 SHARED = ("runs", "sync_log", RATES)  # made by the first run
 AMOUNT = sa.Numeric(38, 9)  # of purchases and refunds, as sent
@@ -189,6 +191,16 @@ def contracts_table(schema: str) -> sa.Table:
         CONTRACTS, sa.MetaData(),
         *_columns(("uid", sa.Text), ("version", sa.BigInteger), ("digest", sa.Text), ("contract", sa.Text),
                   ("first_run_id", sa.Text), ("first_seen_at", sa.BigInteger)),
+        schema=quoted(schema),
+    )  # fmt: skip
+
+
+def profiles_table(schema: str) -> sa.Table:
+    """One row a run and sync with `drift:`: rows, types, nulls, and digests of values; never a value."""
+    return sa.Table(
+        PROFILES, sa.MetaData(),
+        *_columns(("uid", sa.Text), ("run_id", sa.Text), ("fence", sa.BigInteger), ("seen_at", sa.BigInteger),
+                  ("accepted", sa.BigInteger), ("profile", sa.Text)),
         schema=quoted(schema),
     )  # fmt: skip
 

@@ -24,7 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "dialects project delivery connect encode shopify_sample",
         "diffsql warehouse entities compiler lint",
         "seal checklist",
-        "plan state selection grants reasons purchases",
+        "plan state selection grants reasons purchases drift",
         "rates duplicates latency history persons",
         "engine upkeep repair",
         "forget reconcile unsent",
@@ -39,7 +39,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 SANDBOX = "sandbox"
 SQLALCHEMY = {
     *("tables", "identity", "dialects", "diffsql", "warehouse", "seal", "state", "rates", "upkeep", "engine", "repair", "forget"),
-    *("duplicates", "persons", "purchases", "reconcile", "unsent", "latency", "history"),
+    *("duplicates", "persons", "purchases", "reconcile", "unsent", "latency", "history", "drift"),
 }
 HTTP = {"customerio"}
 # what `revetl --help` must not wait for

@@ -17,9 +17,12 @@ from jsonschema import Draft7Validator
 
 from revetl.contracts import (
     Alike,
+    Drift,
+    DriftAction,
     DuplicateRule,
     FieldType,
     Guards,
+    Jump,
     Late,
     Latency,
     Limit,
@@ -33,6 +36,7 @@ from revetl.contracts import (
 from revetl.errors import ConfigError, Where
 from revetl.project import load, schema
 from revetl.syncfile import (
+    DRIFT_KEYS,
     DUPLICATE_KEYS,
     EVENT_RENAME_KEYS,
     FIELD_KEYS,
@@ -41,6 +45,7 @@ from revetl.syncfile import (
     GUARD_KEYS,
     IDENTIFY_KEYS,
     IDENTITY_KEYS,
+    JUMP_KEYS,
     LATENCY_KEYS,
     PERSON_KEYS,
     POLICY_KEYS,
@@ -274,6 +279,25 @@ def test_renames_of_attributes_that_are_refused(tmp_path: Path, attributes: str,
     assert [p.code for p in found] == codes, said(found)
 
 
+def test_what_is_watched_for_drift(tmp_path: Path) -> None:
+    drift = "{types: stop, columns: off, null_rate: {warn: 5%, stop: 20%}, row_count: off, window: 3}"
+    assert person(tmp_path, "{a: string}", drift=drift).drift == Drift(
+        types=DriftAction.STOP, columns=DriftAction.OFF, null_rate=Jump(warn=0.05, stop=0.2), row_count=Jump(), window=3
+    )
+    assert person(tmp_path, "{a: string}", drift="{}").drift == Drift()
+    assert person(tmp_path, "{a: string}").drift is None
+
+
+@pytest.mark.parametrize(
+    ("drift", "code"),
+    [("{null_rate: 5%}", "RV011"), ("{null_rate: {warn: 5}}", "RV011"), ("{null_rate: {warn: 20%, stop: 5%}}", "RV042"),
+     ("{types: yes}", "RV011"), ("{type: warn}", "RV010"), ("{window: 0}", "RV011")],
+)  # fmt: skip
+def test_drift_that_is_refused(tmp_path: Path, drift: str, code: str) -> None:
+    found = problems(person, tmp_path, "{a: string}", drift=drift)
+    assert [p.code for p in found] == [code], said(found)
+
+
 def test_a_definition_has_no_old_name(tmp_path: Path) -> None:
     text = person_yaml("{a: $money}") + (
         "definitions:\n  money: {type: number, renamed_from: {name: m, dual_send_until: 2027-03-01}}\n"
@@ -398,7 +422,8 @@ PLACES: tuple[tuple[tuple[str | int, ...], dict[str, Any]], ...] = (
     (("taxonomy", "properties", "value"), TERM_KEYS),
     (("definitions", "money"), FIELD_KEYS), (("syncs", 0), SYNC_KEYS), (("syncs", 1), SYNC_KEYS),
     (("syncs", 0, "identify_by"), IDENTIFY_KEYS), (("syncs", 0, "attributes", "email"), FIELD_KEYS),
-    (("syncs", 0, "guards"), GUARD_KEYS), (("syncs", 1, "person"), PERSON_KEYS), (("syncs", 1, "occurred_at"), TIME_KEYS),
+    (("syncs", 0, "guards"), GUARD_KEYS), (("syncs", 0, "drift"), DRIFT_KEYS), (("syncs", 0, "drift", "null_rate"), JUMP_KEYS),
+    (("syncs", 1, "person"), PERSON_KEYS), (("syncs", 1, "occurred_at"), TIME_KEYS),
     (("syncs", 1, "latency"), LATENCY_KEYS), (("syncs", 1, "properties", "at"), FIELD_KEYS),
     (("syncs", 0, "attributes", "address", "properties", "city"), FIELD_KEYS),
     (("syncs", 0, "attributes", "address", "properties", "city", "on_violation"), POLICY_KEYS),
