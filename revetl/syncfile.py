@@ -739,6 +739,10 @@ class SyncReader:
 
     def _event_rename(self, node: Node, event: str) -> Rename | None:
         found = node.get("renamed_from")
+        named = node.get("event")
+        if found is not None and named is not None and isinstance(named.value, dict):
+            self.bad("an event whose name is a column has no old name", found, code="RV092", hint="leave `renamed_from` out")
+            return None
         renamed = self._rename(found, EVENT_RENAME_KEYS, event) if found is not None else None
         if found is not None and renamed is not None:
             self._event_name(found, renamed.name)

@@ -271,7 +271,7 @@ def test_what_was_called_otherwise_keeps_its_old_name_and_its_last_day(tmp_path:
         ("{a: {type: string, renamed_from: {name: c, dual_send_until: 2027-02-30}}}", ["RV093"]),
         ("{a: {type: string, renamed_from: {name: c}}}", ["RV013"]),
         ("{a: {type: string, renamed_from: c}}", ["RV011"]),
-        ("{a: {type: object, items: {b: {type: string, renamed_from: {name: c, dual_send_until: 2027-03-01}}}}}", ["RV092"]),
+        ("{a: {type: array, items: {b: {type: string, renamed_from: {name: c, dual_send_until: 2027-03-01}}}}}", ["RV092"]),
     ],
 )  # fmt: skip
 def test_renames_of_attributes_that_are_refused(tmp_path: Path, attributes: str, codes: list[str]) -> None:
@@ -396,6 +396,7 @@ syncs:
     when_missing: ignore
     initial: send
     guards: {max_deletes: 1%, max_changes: 3, empty_source: stop, max_first_run: 3}
+    drift: {types: stop, columns: 'off', new_values: warn, null_rate: {warn: 5%, stop: 20%}, row_count: 'off', window: 3}
     duplicates: [{name: same mail, columns: [mail, plan], normalize: email}]
     tags: [a]
     owner: me
