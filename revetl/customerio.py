@@ -226,7 +226,9 @@ def _whole_refused(reply: Reply, batch: Batch) -> Verdict:
         status=reply.status,
     )  # fmt: skip
     try:
-        named = [e for e in json.loads(reply.body)["errors"] if isinstance(e, dict)] if batch.route.by_row else []
+        said = json.loads(reply.body)
+        listed = said["errors"] if batch.route.by_row else [{"message": text} for text in said["meta"]["errors"]]
+        named = [e for e in listed if isinstance(e, dict)]
     except (ValueError, RecursionError, LookupError, TypeError):
         named = []
     if named:

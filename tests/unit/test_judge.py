@@ -168,6 +168,13 @@ def test_a_call_that_is_refused_is_halved_down_to_the_row() -> None:
     [refusal] = judge(answer, call(1)).refusals
     assert (refusal.seq, refusal.reason, refusal.status) == (1, "invalid", 400)
     assert "somebody" not in refusal.message
+    unknown = reply(400, {"meta": {"errors": ["there is no segment 7 for ghost-17"]}})
+    [refusal] = judge(unknown, batch_of([Operation(1, b'"ghost-17"')], CALL)).refusals
+    assert refusal.message.startswith("there is no segment 7")
+    assert "ghost" not in refusal.message
+    unreadable: tuple[Any, ...] = ({"meta": {}}, {"meta": {"errors": "x"}}, b"<html>")
+    for body in unreadable:
+        assert len(judge(reply(400, body), call(1)).refusals) == 1
 
 
 def test_a_segment_that_is_not_there_stops_and_blames_no_row() -> None:
