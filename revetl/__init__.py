@@ -13,7 +13,7 @@ The map, from the bottom up (imports go this way only):
     delivery                         rates, retries, deadlines
     state                            what Customer.io has acknowledged, crash-safe
     drift, history                   models that are not what they were; versions of each contract
-    duplicates                       people of the models who may be one person
+    duplicates, merges               people who may be one person, and those who become one
     engine                           `diff` and `run`, readable from top to bottom
     upkeep                           looking at the state, and the changes made to it by hand
     latency, unsent                  how old events are when they arrive, and while they do not

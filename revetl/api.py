@@ -65,7 +65,7 @@ SANDBOX_RATES: Mapping[str, float] = {"requests_per_second": 1_000.0, "operation
 RUNS_SHOWN = 5
 ARGS = ("full_refresh", "retry_refused", "backfill", "confirm_deletes", "confirm_changes", "confirm_first_run",
         "confirm_growth", "allow_empty", "accept_contract", "confirm_drift", "warn_error", "fail_fast", "backfill_before",
-        "older_only", "confirm_triggering")  # fmt: skip
+        "older_only", "confirm_triggering", "confirm_merges")  # fmt: skip
 
 
 class Silent:
@@ -502,7 +502,7 @@ def run_options(asked: Mapping[str, Any]) -> RunOptions:
         confirmed=Confirmations(
             deletes=asked.get("confirm_deletes"), changes=asked.get("confirm_changes"),
             first_run=asked.get("confirm_first_run"), growth=asked.get("confirm_growth"),
-            triggering=asked.get("confirm_triggering"), empty=bool(asked.get("allow_empty")),
+            merges=asked.get("confirm_merges"), triggering=asked.get("confirm_triggering"), empty=bool(asked.get("allow_empty")),
         ),
     )  # fmt: skip
 
@@ -762,8 +762,8 @@ class Repairs:
         from revetl import repair
 
         return [
-            repair.examine(self._engine.warehouse, self._engine.described(compiled)[1], name)
-            for name, compiled in self._syncs.items()
+            repair.examine(self._engine.warehouse, self._engine.described(compiled)[1], compiled.sync)
+            for compiled in self._syncs.values()
         ]
 
     def repair(self, name: str) -> int:

@@ -147,6 +147,7 @@ def _confirmations(function: Command) -> Command:
             "--confirm-first-run", type=int, metavar="N", help="Confirm exactly N rows of a first run."
         ),
         click.option("--confirm-growth", type=int, metavar="N", help="Confirm exactly N new rows."),
+        click.option("--confirm-merges", type=int, metavar="N", help="Confirm exactly N merges of people."),
         click.option("--allow-empty", is_flag=True, help="Accept a model without rows."),
         click.option("--confirm-drift", metavar="CODE", help="Take exactly this drift for the new normal (drift)."),
         click.option(

@@ -180,6 +180,7 @@ class SyncType(StrEnum):
     """What one row of the model becomes in Customer.io."""
 
     PERSON = "person"
+    MERGE = "merge"
     EVENT = "event"
     PAGE = "page"
     SCREEN = "screen"
@@ -195,7 +196,7 @@ class SyncType(StrEnum):
 
         Else each key is sent once, and the state is a *ledger* of what was acknowledged.
         """
-        return self not in {SyncType.EVENT, SyncType.PAGE, SyncType.SCREEN}
+        return self not in {SyncType.EVENT, SyncType.PAGE, SyncType.SCREEN, SyncType.MERGE}
 
     @property
     def waits_for_people(self) -> bool:
@@ -209,8 +210,8 @@ class SyncType(StrEnum):
 
     @property
     def keyed_by_person(self) -> bool:
-        """Whether the identifier of the person is the whole key of a row."""
-        return self in {SyncType.PERSON, SyncType.SEGMENT, SyncType.SUPPRESSION}
+        """Whether the identifier of a person is the whole key of a row: of a merge the secondary's."""
+        return self in {SyncType.PERSON, SyncType.MERGE, SyncType.SEGMENT, SyncType.SUPPRESSION}
 
     @property
     def keyed_by_pair(self) -> bool:
@@ -220,7 +221,7 @@ class SyncType(StrEnum):
     @property
     def writes_people(self) -> bool:
         """Whether it makes or deletes profiles, so that a run needs the workspace's lease."""
-        return self in {SyncType.PERSON, SyncType.SUPPRESSION}
+        return self in {SyncType.PERSON, SyncType.MERGE, SyncType.SUPPRESSION}
 
     @property
     def phase(self) -> int:
@@ -228,7 +229,7 @@ class SyncType(StrEnum):
 
         Suppressions come first, so that nothing is sent of somebody who is suppressed in the same run.
         """
-        return {SyncType.SUPPRESSION: 0, SyncType.PERSON: 1, SyncType.OBJECT: 3}.get(self, 4)
+        return {SyncType.SUPPRESSION: 0, SyncType.PERSON: 1, SyncType.MERGE: 2, SyncType.OBJECT: 3}.get(self, 4)
 
     @property
     def word(self) -> str:
@@ -396,6 +397,7 @@ class Guards:
         max_first_run: rows that a first run may send without confirmation; 0 means any number.
         max_triggering: events of a backfill that may start campaigns; 0 always asks.
         max_growth: new rows, in times of what the state has (200 at least); 0 means any number.
+        max_merges: pairs that a run may merge without confirmation; the first merges of a sync always need one.
     """
 
     max_deletes: Limit = Limit(share=0.05)
@@ -403,6 +405,7 @@ class Guards:
     empty_source: bool = True
     max_first_run: int = 0
     max_growth: int = 5
+    max_merges: int = 100
     max_triggering: int = 10
 
 
@@ -461,10 +464,11 @@ class Sync:
         model: name of the model, or `source.table` of a source, that gives the rows.
         relation: the model as written, e.g. `ref('people')`.
         identifier: the one identifier that is sent.
-        key: the model's column that names the row: the identifier of a person, the fact of an event.
+        key: the model's column that names the row: the identifier of a person, the fact of an event, the secondary of
+            a merge.
         fields: attributes or properties, in the order of the file.
         event: name of the event.
-        person: for events: the column with the person's identifier.
+        person: for events: the column with the person's identifier; for merges: the column with the primary's.
         person_sync: for events: the sync whose people the events wait for.
         anonymous: for events: the column with an anonymous id (`no_person: anonymous`).
         occurred_at: for events: the column with the time of the fact.

@@ -37,6 +37,7 @@ from revetl.contracts import (
     OnChange,
     OnNull,
     Sync,
+    SyncType,
     UnknownPerson,
     WhenMissing,
 )
@@ -63,6 +64,7 @@ FUTURE_SLACK_S = 300  # fact sheet section 10, question 11
 UNKNOWN_HORIZON_MS = 20 * 3600 * 1000  # reliability: an id is trusted to be remembered this long
 REFUSED_RETRY_MS = 24 * 3600 * 1000
 
+REGAINED = -1  # the contract of a state's row whose person gained values by a merge: sent once more with all of them
 SEND_FIRST = ("release", "clear", "create", "update", "redrive", "event", "shadow")
 SEND_LAST = ("delete", "suppress")
 COPY = "copy_"  # before the `_op` of copies, in a summary
@@ -195,6 +197,7 @@ class Known:
         copies: for each old name under which events were ever sent a second time, the first fence that did; 0 where
             that is over.
         suppressed: `_key` of people who are suppressed by a sync, or are to be: nothing else is sent of them.
+        merged: people who were merged into others, and into whom, where there is a merge sync.
     """
 
     usable: frozenset[str] = frozenset()
@@ -203,6 +206,7 @@ class Known:
     has_state: bool
     empty: bool = False
     tombs: sa.Table | None = None
+    merged: sa.Table | None = None
     money: bool = False
     copies: Mapping[str, int] = attribute(default_factory=dict)
     suppressed: sa.Select[Any] | None = None
@@ -283,6 +287,17 @@ def _forgotten(dialect: Dialect, tombs: sa.Table, rule: str, key: Any) -> Any:  
     """Whether a key is that of a forgotten person (`forget.digest` in SQL)."""
     salt = sa.select(sa.func.max(tombs.c.salt)).scalar_subquery()
     return dialect.sha256(sa.func.concat(salt, rule + ":", key)).in_(sa.select(tombs.c.digest))
+
+
+def merged_away(merged: sa.Table, sync: Sync) -> sa.Select[Any]:
+    """Keys of people who were merged into others, or are about to be."""
+    return sa.select(merged.c.secondary).where(merged.c.kind == sync.identifier.value)
+
+
+def merged_into(merged: sa.Table, sync: Sync) -> sa.Subquery:
+    """`secondary` → `primary` of people whose merge is acknowledged."""
+    c = merged.c
+    return sa.select(c.secondary, c.primary).where(c.kind == sync.identifier.value, c.done_at.is_not(None)).subquery("into")
 
 
 def row_digest(dialect: Dialect, values: Sequence[Any]) -> Any:  # noqa: ANN401 a SQL expression
@@ -519,8 +534,8 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
     """The changes of a sync whose state keeps values.
 
     `_op` is create, update, redrive, clear, delete or suppress for rows to send, release for an address that is taken
-    from somebody first, and same, gone, stray, skipped, waiting, refused, refused_update, forgotten or bad_key for summary
-    rows. Rows that would collide with others have a word of `identity.QUARANTINED`.
+    from somebody first, and same, gone, stray, skipped, waiting, refused, refused_update, forgotten, merged or bad_key for
+    summary rows. Rows that would collide with others have a word of `identity.QUARANTINED`.
 
     An attribute with `on_null: skip` counts as changed only if its new value is not null; the row carries the old value
     otherwise, so that the fold keeps it.
@@ -611,9 +626,15 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
     if erasing and known.has_state:  # a delete of somebody whom an unanswered request may have made: not in the state
         fresh = sa.or_(fresh, sa.and_(m.c._m.is_(None), sa.not_(matched)))
 
+    # a person who gained values by a merge: what a null would clear may be there now
+    nulls_clear = any(field.on_null is OnNull.CLEAR for field in sync.fields)
+    regained = None
+    if known.merged is not None and known.has_state and nulls_clear:
+        regained = sa.and_(matched, contract == REGAINED)
     level1 = sa.select(
         key.label("_key"),
         m.c._m,
+        *([regained.label("_regained")] if regained is not None else []),
         matched.label("_matched"),
         *([o.c._op.label("_o_op"), o.c._outcome, o.c._contract.label("_o_contract"), o.c._values, o.c._last_try]
           if o is not None else []),
@@ -638,6 +659,9 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
         cases.append((level1.c._clash, sa.literal("collision")))
     unwanted = _unwanted(dialect, known, sync.identifier.value, person) if sync.names_people else []
     cases += [(one, sa.case((level1.c._m.is_(None), "stray"), else_="forgotten")) for one in unwanted]
+    if known.merged is not None and sync.names_people and sync.type is not SyncType.SUPPRESSION:
+        away = person.in_(merged_away(known.merged, sync))
+        cases.append((away, sa.case((level1.c._m.is_(None), "stray"), else_="merged")))
     doubt: Any = sa.false()
     if o is not None:
         # a refusal does not tell what became of an attempt before it, which had no answer: that row is redriven as well,
@@ -646,6 +670,8 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
             level1.c._outcome == "refused", sa.or_(level1.c._matched, level1.c._o_op.in_(["redrive", "clear", *SEND_LAST]))
         )
         doubt = sa.or_(level1.c._outcome == "unknown", covered)
+        if regained is not None:
+            doubt = sa.or_(doubt, level1.c._regained)
         if erasing:
             cases.append((sa.and_(level1.c._m.is_(None), sa.not_(level1.c._matched), sa.not_(doubt)),
                           sa.literal("stray")))  # fmt: skip
@@ -659,6 +685,8 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
             # first the rows that most runs have most of, so that nothing else is asked of them
             untouched = sa.and_(*(level1.c[f"_m{w}"] == 0 for w in range(shape.words)))
             settled = sa.and_(level1.c._matched, level1.c._outcome.is_(None), untouched)
+            if regained is not None:
+                settled = sa.and_(settled, sa.not_(level1.c._regained))
             cases.append((settled, sa.literal("same")))
     if owners:
         nobody = "nobody" if sync.no_person is NoPerson.HOLD else "skipped"
@@ -808,6 +836,15 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
     old_name = sync.renamed_from.name if sync.renamed_from is not None and not ledger else ""
     if old_name:
         m = _doubled(m, old_name)
+    if known.merged is not None:
+        # whoever was merged into another lives on as that one; the digest says what the model said
+        into = merged_into(known.merged, sync)
+        whose = sa.func.coalesce(into.c.primary, m.c._person).label("_person")
+        m = (
+            sa.select(*(c for c in m.c if c.name != "_person"), whose)
+            .select_from(m.join(into, into.c.secondary == m.c._person, isouter=True))
+            .subquery("w")
+        )
 
     joined: Any = m
     matched: Any = sa.false()
@@ -1017,6 +1054,8 @@ def to_send(  # noqa: PLR0913 which rows, and how to read them
     c = plan.c
     if shape.sync.keeps_values:
         head = [c._seq, c._op, c._key, *(c[f"_m{w}"] for w in range(shape.words))]
+    elif shape.sync.type is SyncType.MERGE:
+        head = [c._seq, c._key, c._person]
     else:
         head = [c._seq, c._key, c._person, c._anonymous, c._occurred_at, c._variant]
         head += [c._name] if shape.event_name is not None else []

@@ -10,6 +10,7 @@ Row layouts (`diffsql.to_send`):
     person  _seq, _op, _key, mask..., one value a field        (bit i of mask i // 62: field i changed)
     event   _seq, _key, _person, _anonymous, _occurred_at, _variant, (_name, where it is a column), one value a field (and
             whether it is late, if flagged)
+    merge   _seq, _key (the secondary), _person (the primary)
 
 What is written (compact; keys in this order, attributes in the contract's order):
 
@@ -19,6 +20,7 @@ What is written (compact; keys in this order, attributes in the contract's order
                                                                        (clear: all that can be; release: the address)
     {"type":"person","identifiers":{"id":"..."},"action":"event","name":"...","id":"...","timestamp":...,
      "attributes":{...}}
+    {"type":"person","action":"merge","primary":{"id":"..."},"secondary":{"id":"..."}}
 
 Numbers keep their digits: a double is written as the shortest text that gives the same double (-0.0 stays -0.0),
 a decimal or a large integer as its own digits. Reasons of a refusal: `required`, `null`, `type`, `control_character`,

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from revetl import renames
+from revetl import merges, renames
 from revetl.contracts import (
     CAMPAIGN_HORIZON_S,
     IdentifierKind,
@@ -100,6 +100,7 @@ from revetl.state import (
 )
 from revetl.tables import (
     CONTRACTS,
+    MERGED,
     PROFILES,
     SHARED,
     StreamTables,
@@ -627,6 +628,15 @@ class Engine:
         """The syncs whose rows belong to those of a sync."""
         return [compiled.sync for compiled in self.syncs.values() if name in compiled.sync.owners]
 
+    def touching(self, merging: Sync) -> list[Sync]:
+        """The other syncs that send people of the kind of a merge sync, or what belongs to them."""
+        people = [
+            compiled.sync for compiled in self.syncs.values()
+            if compiled.sync.is_person and compiled.sync.identifier is merging.identifier
+        ]  # fmt: skip
+        belonging = {sync.name: sync for one in people for sync in self.followers(one.name) if sync.name != merging.name}
+        return [*people, *belonging.values()]
+
     def described(self, compiled: CompiledSync) -> tuple[Shape, StreamTables]:
         """A sync's contract bound to its model's columns, and its stream's tables.
 
@@ -653,9 +663,15 @@ class Engine:
     ) -> sa.Select[Any]:
         sync = compiled.sync
         owners = [
-            Owner(column=column, **self._owner(name, planned=planned)) for column, name in sync.belongs_to.items() if name
+            Owner(column=column, **self._owner(name, planned=planned, merging=sync.type is SyncType.MERGE))
+            for column, name in sync.belongs_to.items() if name
         ]
         known = replace(known, suppressed=self._suppressed(sync))
+        if sync.type is SyncType.MERGE:
+            [people] = owners
+            return merges.merge_changes(
+                self.warehouse.dialect, shape, compiled.sql, stream.tables, known, asked, people
+            )
         return changes(
             self.warehouse.dialect, shape, compiled.sql, stream.tables, known, asked, owners,
             purchases=self._purchases_of(sync, asked, planned=planned),
@@ -751,7 +767,7 @@ class Engine:
             listed.append(sa.select(state.c._key))
         return sa.select(sa.union_all(*listed).subquery("suppressed").c._key)
 
-    def _owner(self, name: str, *, planned: bool) -> dict[str, Any]:
+    def _owner(self, name: str, *, planned: bool, merging: bool = False) -> dict[str, Any]:
         """Those to whom a row may belong: what is in their state, and in a diff what the run would create."""
         owner = self.syncs[name]
         tables = self.tables_of(owner.sync)
@@ -764,11 +780,13 @@ class Engine:
         if not known:
             known.append(sa.select(sa.cast(sa.null(), sa.Text).label("_key")).where(sa.false()))
         live = (sa.union(*known) if len(known) > 1 else known[0]).subquery("live")
-        doubtful = None
+        doubts: list[sa.Select[Any]] = []
         if tables.open.name in self.catalog:
             o = tables.open.c
-            doubtful = sa.select(o._key).where(o._outcome == "unknown", o._variant == "").subquery("doubtful")
-        return {"live": live, "doubtful": doubtful}
+            doubts.append(sa.select(o._key).where(o._outcome == "unknown", o._variant == ""))
+        if MERGED in self.catalog and not merging:
+            doubts.append(merges.under_way(self.schema, owner.sync))
+        return {"live": live, "doubtful": sa.union(*doubts).subquery("doubtful") if doubts else None}
 
     def _counts(self, compiled: CompiledSync, shape: Shape, plan: Any, asked: Options, state_rows: int) -> Counts:  # noqa: ANN401
         with self._located(compiled):
@@ -869,6 +887,8 @@ class Engine:
             problems.append(wrong)
         if wrong := collisions(shape, counts):
             problems.append(wrong)
+        if counts.contradictions:
+            problems.append(self._contradiction(compiled, shape, counts, stream))
         was = stream.control.key_kind
         if was and was != str(shape.key.kind):
             problems.append(
@@ -883,7 +903,7 @@ class Engine:
             )
         if options.baseline:
             return problems  # nothing is sent, so no guard has anything to guard
-        if first_run and not sync.keeps_values and sync.initial is Initial.SEND and not options.backfill:
+        if first_run and sync.type is SyncType.EVENT and sync.initial is Initial.SEND and not options.backfill:
             problems.append(
                 GuardTripped(
                     f"sync {sync.name!r}: the first run would send {counts.sendable + counts.late:,} {sync.type.noun} of the "
@@ -906,6 +926,15 @@ class Engine:
         if state is None or state.name not in self.catalog:
             return 0
         return int(self.warehouse.fetch(sa.select(sa.func.count()).select_from(state))[0][0])
+    def _contradiction(self, compiled: CompiledSync, shape: Shape, counts: Counts, stream: Stream) -> RevetlError:
+        people = Owner(column="_person", **self._owner(shape.sync.person_sync, planned=True, merging=True))
+        known, _ = stream.known(shape)
+        rows = self.warehouse.fetch(
+            merges.contradictions(
+                self.warehouse.dialect, shape, compiled.sql, stream.tables, known, Options(now_s=0), people, EXAMPLES
+            )
+        )
+        return merges.broken(shape, counts, [masked(str(key)) for (key,) in rows])
 
     # --- run -------------------------------------------------------------------------------------------------
 
@@ -1068,6 +1097,42 @@ class _Run:
         finally:
             self._release_kept()
 
+    def _merge(self, job: _Job) -> None:
+        """Send a stream's merges, while no other run sends anything of these people.
+
+        What comes for a secondary after its merge would make it again. Where another run is at work on these people, the
+        merges are left to the next run.
+        """
+        if not job.counts.sendable and not job.sent_intent:
+            return
+        try:
+            if not job.sent_intent:  # else a baseline, which sends nothing
+                self._hold_still(job)
+            merges.bury(job.stream, job.lease, job.plan.table, job.sync)
+            try:
+                self._send_upto(job, job.counts.first)
+            finally:
+                if job.folded >= job.hwm:  # else the next run settles the plan, and then these
+                    merges.settle(job.stream, job.lease, job.sync)
+        except LeaseHeld as busy:
+            self.observer.note(f"{job.sync.name}: the merges are left to the next run: {busy.message}")
+        finally:
+            self._release_kept()
+
+    def _hold_still(self, job: _Job) -> None:
+        """Take the leases of all that sends anything of the people to merge, unless this run has them.
+
+        Raises:
+            LeaseHeld: another run has one; or the people are others than when the plan was made.
+        """
+        engine, mine = self.engine, {one.sync.uid for one in self.held}
+        for sync in engine.touching(job.sync):
+            if sync.uid not in mine:
+                self._keep(sync, job.sync.name)
+        people = engine.tables_of(engine.syncs[job.sync.person_sync].sync)
+        if merges.moved_on(job.stream, job.plan.table, people, job.counts.first):
+            raise LeaseHeld("the people have changed since the plan was made")
+
     def _keep(self, sync: Sync, for_whom: str) -> None:
         """Take the lease of a stream that this run does not send now, so that no other run does."""
         engine = self.engine
@@ -1147,7 +1212,10 @@ class _Run:
                 self._begin(job)
                 if sync.type is SyncType.SUPPRESSION and job.counts.first:
                     self._forget_suppressed(job)
-                self._send_upserts(job)
+                if sync.type is SyncType.MERGE:
+                    self._merge(job)
+                else:
+                    self._send_upserts(job)
                 if job.counts.last > job.counts.first and not self.stopped:
                     deletes.append(job)
                     continue
@@ -1170,6 +1238,8 @@ class _Run:
         compiled = engine._today(compiled)
         sync = compiled.sync
         shape = engine._bind(compiled)
+        if sync.type is SyncType.MERGE and merges.prepare(self.warehouse, engine.schema, engine.catalog):
+            engine.catalog = read_catalog(self.warehouse, engine.schema)
         stream = engine._stream(shape)
         stream.create(sync.name)
         engine.catalog = stream.catalog
@@ -1182,6 +1252,8 @@ class _Run:
                 stream.fold(lease, left, hwm=stream.control.hwm)
                 stream.read()  # the state has other rows now
             stream.drop_plans(keep=lease.fence)
+            if MERGED in stream.catalog:
+                merges.catch_up(stream, lease, sync)
             engine.catalog = stream.catalog
             first_run = not stream.control.initialised
             shape = stream.fitted(shape)

@@ -61,6 +61,8 @@ def encoder_for(sync: Sync, *, timestamp: int | None = None, now_s: int = 0) -> 
     kind = sync.type
     if kind is SyncType.PERSON:
         return PersonEncoder(sync, timestamp=timestamp, now_s=now_s)
+    if kind is SyncType.MERGE:
+        return MergeEncoder(sync)
     if not kind.keeps_values:
         return EventEncoder(sync, now_s=now_s)
     if kind is SyncType.OBJECT:
@@ -68,6 +70,26 @@ def encoder_for(sync: Sync, *, timestamp: int | None = None, now_s: int = 0) -> 
     if kind is SyncType.RELATIONSHIP:
         return RelationshipEncoder(sync, now_s=now_s)
     return DeviceEncoder(sync, now_s=now_s) if kind is SyncType.DEVICE else PlainEncoder(sync)
+
+
+class MergeEncoder:
+    """Encodes pairs of a merge sync: the secondary goes into the primary."""
+
+    def __init__(self, sync: Sync) -> None:
+        self._sync = sync
+        kind = sync.identifier.encode()
+        self._template = b'{"type":"person","action":"merge","primary":{"%b":%%b},"secondary":{"%b":%%b}}' % (kind, kind)
+
+    def encode(self, rows: Sequence[tuple[Any, ...]]) -> Encoded:
+        """Operations and refusals of a page of rows."""
+        out = Encoded([], [], [])
+        if not rows:
+            return out
+        seqs, secondaries, primaries = zip(*rows, strict=True)
+        found = Found()
+        texts = [identifier_texts(keys, self._sync.identifier, found) for keys in (primaries, secondaries)]
+        appended(out, seqs, [self._template % pair for pair in zip(*texts, strict=True)], found)
+        return out
 
 
 def route_of(sync: Sync, *, erasing: bool) -> Route:

@@ -23,7 +23,8 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from revetl.contracts import IdentifierKind
+from revetl import merges
+from revetl.contracts import IdentifierKind, SyncType
 from revetl.delivery import Clock, Delivery, DeliverySettings
 from revetl.destination import Operation
 from revetl.diffsql import bind, keys_of
@@ -97,11 +98,16 @@ class Forgetting:
             DestinationDown, CredentialsRefused: the same.
             StateDamaged: another workspace, or a stream that an earlier run left unfinished.
         """
-        people = list(dict.fromkeys(normal(kind, key) for key in keys))
+        catalog = read_catalog(self._warehouse, self._schema)
+        named = [normal(kind, key) for key in keys]
+        people = merges.same_people(self._warehouse, self._schema, catalog, kind.value, named)
+        if len(people) > len(set(named)):
+            self._note(f"{len(people) - len(set(named)):,} more keys are of the same people, by merges: forgotten as well")
         digests = self._bury(kind, people, reason)
         with self._leases() as (workspace, streams):
             requests = self._send(workspace, streams, kind, people, ("delete", "suppress"))
             rows = sum(self._purge(stream, lease, compiled, kind, people) for compiled, stream, lease in streams)
+            rows += merges.forget(self._warehouse, self._schema, catalog, kind.value, people)
             self._warehouse.execute(
                 sa.update(self._tombs)
                 .where(self._tombs.c.digest.in_(digests))
@@ -242,6 +248,9 @@ class Forgetting:
         shape = bind(compiled.sync, self._warehouse.columns(compiled.sql))
         theirs: Any = keys_of(self._warehouse.dialect, shape, compiled.sql, people)
         sent = sa.select(state._key).where(state._person.in_(people))
+        if compiled.sync.type is SyncType.MERGE:  # its keys are people, too
+            either = sa.or_(state._key.in_(people), state._person.in_(people))
+            return stream.purge(lease, state=either, open_rows=sa.or_(opened._key.in_(people), opened._key.in_(theirs)))
         return stream.purge(
             lease, state=state._person.in_(people), open_rows=sa.or_(opened._key.in_(theirs), opened._key.in_(sent))
         )

@@ -186,7 +186,7 @@ def _diff_sections(diff: SyncDiff) -> list[str]:
                               *_rows_within(lines, 12_000), "", "</details>"]))  # fmt: skip
     notes = held_back([replace(one, example="") for one in diff.quarantine])
     notes += [*alike([replace(one, example="") for one in diff.lookalikes]), *visits(diff.visitors)]
-    notes += explained(diff.sync.name, c, refused=c.refused, baseline=diff.baseline, ran=False, word=diff.sync.type.word)
+    notes += explained(diff.sync, c, refused=c.refused, baseline=diff.baseline, ran=False)
     notes += [(str(dual), "") for dual in diff.dual_sends]
     notes += [(f"warning: {w.message} [{w.code}]", w.hint) for w in diff.warnings]
     if diff.first_run and not diff.baseline and c.planned:

@@ -1,6 +1,6 @@
 """What a run would do, as values: counts, the equation that always adds up, and the guards. Pure.
 
-rows of the model = unchanged + created + updated + re-driven + skipped + forgotten + quarantined
+rows of the model = unchanged + created + updated + re-driven + skipped + forgotten + merged + quarantined
 planned = created + updated + re-driven + deleted + released + copies = acknowledged + refused + held + waiting + left + unsent
 
 A copy is an event's second row, under its old name (`renamed_from`). The model has no row for it, so it stands in the
@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from revetl.contracts import Initial, OnChange, OnMoved, OnShared, UnknownPerson
+from revetl.contracts import Initial, OnChange, OnMoved, OnShared, SyncType, UnknownPerson
 from revetl.diffsql import COPY, SEND_FIRST, SEND_LAST, Shape, times_of
 from revetl.errors import ContractBroken, GuardTripped, RevetlError
 from revetl.identity import QUARANTINED
 
-SETTLED = frozenset({"same", "before", "gone", "drift", "skipped", "bad_key", "forgotten", "stray"})  # not planned
+SETTLED = frozenset({"same", "before", "gone", "drift", "skipped", "bad_key", "forgotten", "merged", "stray"})  # not planned
+CONTRADICTIONS = ("itself", "rival", "circle")  # pairs to merge that cannot be right (`merges.py`)
 DELETE_FLOOR = 10  # fewer deletes than this are never a reason to stop
 GROWTH_FLOOR = 200  # a state of fewer rows is counted as so many
 
@@ -41,6 +42,7 @@ class Counts:
         copied: second rows of events under an old name, whether or not they can be sent now.
         skipped: rows without a person, by the sync's own rule.
         forgotten: rows of people who were forgotten on request; they are never sent.
+        merged: rows of people who were merged into others, or are about to be; they are never sent.
         waiting: rows whose person (or, of a refund, whose purchase) Customer.io does not have yet.
         nobody: events without a person, held by the sync's own rule.
         unbought: those of them that wait for their purchase.
@@ -65,6 +67,7 @@ class Counts:
         untriggering: events to be sent that can no longer trigger a campaign (older than 72 hours).
         bad_keys, duplicate_keys: rows and keys that break the contract.
         rows_hash: over the rows to send, in any order; 0 unless it was asked for.
+        contradictions: pairs of a merge sync that cannot be right, by kind (`CONTRADICTIONS`).
     """
 
     model_rows: int = 0
@@ -81,6 +84,7 @@ class Counts:
     later: int = 0
     skipped: int = 0
     forgotten: int = 0
+    merged: int = 0
     waiting: int = 0
     nobody: int = 0
     unbought: int = 0
@@ -104,6 +108,7 @@ class Counts:
     held_new: int = 0
     changed: Mapping[str, int] = field(default_factory=dict)
     widest: Mapping[str, float] = field(default_factory=dict)
+    contradictions: Mapping[str, int] = field(default_factory=dict)
     oldest_event_s: int | None = None
     shadows: int = 0
     shadow_people: int = 0
@@ -145,7 +150,8 @@ def read_counts(  # noqa: C901 one row kind a line
     n = dict.fromkeys(
         ("create", "update", "redrive", "event", "shadow", "delete", "suppress", "same", "gone", "drift", "skipped",
          "nobody", "waiting", "late", "future", "held", "held_before", "refused", "refused_update", "bad_key", "stray",
-         "forgotten", "unbought", "orphan", "younger", "clear", "release", *QUARANTINED), 0
+         "forgotten", "unbought", "orphan", "younger", "merged", "clear", "release", *QUARANTINED,
+         *CONTRADICTIONS), 0
     )  # fmt: skip
     n["before"] = 0  # only ever of copies
     copies = dict.fromkeys(n, 0)
@@ -231,6 +237,8 @@ def read_counts(  # noqa: C901 one row kind a line
         copied=copied,
         skipped=n["skipped"],
         forgotten=n["forgotten"],
+        merged=n["merged"],
+        contradictions={kind: n[kind] for kind in CONTRADICTIONS if n[kind]},
         waiting=waiting + copies["waiting"] + copies["unbought"],
         nobody=both["nobody"],
         unbought=both["unbought"],
@@ -273,6 +281,7 @@ class Confirmations:
     first_run: int | None = None
     growth: int | None = None
     triggering: int | None = None
+    merges: int | None = None
     empty: bool = False
 
 
@@ -316,7 +325,7 @@ def collisions(shape: Shape, counts: Counts, keys: Sequence[str] = ()) -> Contra
     )  # fmt: skip
 
 
-def guards(  # noqa: PLR0913 all that a guard may look at
+def guards(  # noqa: C901, PLR0913 all that a guard may look at
     shape: Shape, counts: Counts, confirmed: Confirmations, *, first_run: bool, loading: bool = False,
     people: int | None = None,
 ) -> list[RevetlError]:  # fmt: skip
@@ -336,6 +345,13 @@ def guards(  # noqa: PLR0913 all that a guard may look at
                          where=sync.where, code=code)
         )  # fmt: skip
 
+    if sync.type is SyncType.MERGE:
+        pairs = counts.sendable
+        if pairs and (not counts.state_rows or pairs > sync.guards.max_merges) and confirmed.merges != pairs:
+            why = f"max_merges {sync.guards.max_merges:,}" if counts.state_rows else "the first time"
+            trip(f"{pairs:,} people would be merged into others, which cannot be undone ({why})",
+                 f"--confirm-merges {pairs}", "RV251")  # fmt: skip
+        return found
     if counts.model_rows == 0 and sync.guards.empty_source and not confirmed.empty:
         trip(f"the model {sync.model!r} gave no rows", "--allow-empty", "RV210")
     limit = sync.guards.max_deletes

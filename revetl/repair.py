@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from revetl.contracts import Sync, SyncType
 from revetl.dialects import Dialect
 from revetl.diffsql import Shape, model_keys
 from revetl.errors import StateDamaged
@@ -42,7 +43,7 @@ def _stream(warehouse: Warehouse, tables: StreamTables) -> Stream:
     return Stream(warehouse, tables, read_catalog(warehouse, tables.schema))
 
 
-def examine(warehouse: Warehouse, tables: StreamTables, name: str) -> Findings:
+def examine(warehouse: Warehouse, tables: StreamTables, sync: Sync) -> Findings:
     """Look for damage; reads only.
 
     Raises:
@@ -57,11 +58,12 @@ def examine(warehouse: Warehouse, tables: StreamTables, name: str) -> Findings:
     except StateDamaged as found:
         if stream.control.schema_version > SCHEMA_VERSION:
             raise
-        return Findings(name=name, problem=found.message, steps=_steps(stream, tables, name))
-    return Findings(name=name)
+        return Findings(name=sync.name, problem=found.message, steps=_steps(stream, tables, sync))
+    return Findings(name=sync.name)
 
 
-def _steps(stream: Stream, tables: StreamTables, name: str) -> tuple[str, ...]:
+def _steps(stream: Stream, tables: StreamTables, sync: Sync) -> tuple[str, ...]:
+    name = sync.name
     have = [t.name for t in (tables.ctl, tables.state, tables.open, tables.ack) if t.name in stream.catalog]
     steps = [
         "make the missing tables, empty"
@@ -73,6 +75,8 @@ def _steps(stream: Stream, tables: StreamTables, name: str) -> tuple[str, ...]:
     if tables.keeps_values:
         steps.append("believe no value: the next run sends every person of the model again, with all attributes "
                      f"(revetl diff --select {name} counts them)")  # fmt: skip
+    elif sync.type is SyncType.MERGE:
+        steps.append("believe the tombstones of merged people: no pair is held, and those that are not merged are sent")
     else:
         steps.append("hold every event of the model that is not in the ledger: it may have been sent, or not; decide with "
                      f"revetl resolve --select {name} --mark-sent (or --resend)")  # fmt: skip
@@ -109,7 +113,7 @@ def repair(warehouse: Warehouse, shape: Shape, sql: str, tables: StreamTables) -
         warehouse.execute(sa.delete(ack))
         if tables.keeps_values:
             warehouse.execute(sa.update(state).values(_contract=0))
-        else:
+        elif shape.sync.type is not SyncType.MERGE:  # merging twice does nothing
             warehouse.execute(_hold(warehouse.dialect, shape, sql, tables, now))
             held = int(warehouse.fetch(sa.select(sa.func.count()).where(opened.c._outcome == "held"))[0][0])
         warehouse.execute(

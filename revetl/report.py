@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +147,7 @@ def sums(counts: Counts, right: Mapping[str, int]) -> Sums:
     left = {
         "unchanged": counts.unchanged, "created": counts.created, "updated": counts.updated,
         "re-driven": counts.redriven, "skipped": counts.skipped, "forgotten": counts.forgotten,
+        "merged": counts.merged, "contradictory": sum(counts.contradictions.values()),
         "quarantined": sum(counts.quarantined.values()), "bad keys": counts.bad_keys,
     }  # fmt: skip
     left["unexplained"] = counts.model_rows - sum(left.values())
@@ -275,11 +276,29 @@ def visits(found: Visitors) -> list[tuple[str, str]]:
     return out
 
 
-def explained(  # noqa: C901, PLR0913 one sentence a number
-    name: str, counts: Counts, *, refused: int, baseline: bool, ran: bool, word: str = "event"
+def _of_merges(counts: Counts, *, ran: bool) -> tuple[list[tuple[str, str]], Counts]:
+    """What only pairs to merge need to be told, and the numbers that are left to explain."""
+    out: list[tuple[str, str]] = []
+    if counts.sendable and not ran:
+        out.append((f"{counts.sendable:,} people are merged into others: that cannot be undone", ""))
+    if counts.waiting:
+        out.append((f"{plural(counts.waiting, 'pair')} waiting: Customer.io has not acknowledged both people yet, or the "
+                    "secondary is the primary of a pair that goes first", "revetl run"))  # fmt: skip
+    if counts.skipped:
+        out.append((f"{plural(counts.skipped, 'pair')} skipped: the secondary was never sent, or is merged already", ""))
+    if counts.drifted:
+        out.append((f"{plural(counts.drifted, 'pair')} changed after the merge, which cannot be undone", ""))
+    return out, replace(counts, waiting=0, unbought=0, skipped=0, drifted=0, gone=0, late=0, future=0)
+
+
+def explained(  # noqa: C901 one sentence a number
+    sync: Sync, counts: Counts, *, refused: int, baseline: bool, ran: bool
 ) -> list[tuple[str, str]]:
     """(sentence, command) for every number that a person may ask about."""
+    name, word = sync.name, sync.type.word
     out: list[tuple[str, str]] = []
+    if sync.type == "merge":
+        out, counts = _of_merges(counts, ran=ran)
     if counts.released:
         who = "person gives" if counts.released == 1 else "people give"
         out.append((f"{counts.released:,} {who} up an address before another one gets it (on_moved: release)", ""))
@@ -326,6 +345,8 @@ def explained(  # noqa: C901, PLR0913 one sentence a number
     if counts.copied:
         of = plural(counts.copied, "copy").replace("copys", "copies")
         out.append((f"{of} of events under the old name (renamed_from), counted apart from the model's rows", ""))
+    if counts.merged:
+        out.append((f"{plural(counts.merged, 'row')} of people who were merged into others are never sent", ""))
     if counts.untriggering and not baseline:
         out.append((f"events older than 72 hours can't trigger campaigns: {counts.untriggering:,}", ""))
     if counts.triggering:
@@ -470,8 +491,7 @@ def _diff_details(diff: SyncDiff, style: Style) -> list[str]:
     out += _contract_lines(diff.contract, style)
     out += [f"  {dual}" for dual in diff.dual_sends]
     out += _advice([*held_back(diff.quarantine), *alike(diff.lookalikes), *visits(diff.visitors)], style)
-    word = diff.sync.type.word
-    out += _advice(explained(diff.sync.name, c, refused=c.refused, baseline=diff.baseline, ran=False, word=word), style)
+    out += _advice(explained(diff.sync, c, refused=c.refused, baseline=diff.baseline, ran=False), style)
     if diff.checked is not None:
         out += _checked_lines(diff.checked, style)
     out += _warning_lines(diff.warnings, style)
@@ -566,9 +586,9 @@ def error_json(error: RevetlError) -> dict[str, Any]:
 
 def counts_json(counts: Counts) -> dict[str, int]:
     """Every number of a plan, by the names that all JSON of revetl uses."""
-    names = ("model_rows", "unchanged", "created", "updated", "redriven", "skipped", "forgotten", "deleted", "copied", "planned",
-             "waiting", "nobody", "late", "future", "drifted", "gone", "fresh", "untriggering", "shadows", "shadow_people",
-             "unbought", "orphans", "over_refunded", "early_refunds", "left", "triggering",
+    names = ("model_rows", "unchanged", "created", "updated", "redriven", "skipped", "forgotten", "merged", "deleted", "copied",
+             "planned", "waiting", "nobody", "late", "future", "drifted", "gone", "fresh", "untriggering", "shadows",
+             "shadow_people", "unbought", "orphans", "over_refunded", "early_refunds", "left", "triggering",
              "bad_keys", "duplicate_keys", "state_rows", "cleared", "released")  # fmt: skip
     return {name: int(getattr(counts, name)) for name in names} | {
         "held": counts.on_hold,
@@ -676,7 +696,7 @@ def run_text(result: RunResult, style: Style) -> str:
         details = _reason_lines(r, style)
         details += _advice([*held_back(r.quarantine), *alike(r.lookalikes)], style)
         details += _advice(
-            explained(r.sync.name, r.counts, refused=r.refused, baseline=r.baseline, ran=True, word=r.sync.type.word), style
+            explained(r.sync, r.counts, refused=r.refused, baseline=r.baseline, ran=True), style
         )
         details += _warning_lines(r.warnings, style)
         if r.unsent:

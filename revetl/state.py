@@ -38,12 +38,14 @@ from revetl.diffsql import SEND_LAST, Known, Shape, row_digest
 from revetl.errors import LeaseHeld, LeaseLost, StateDamaged, WarehouseError
 from revetl.seal import Seal, measure
 from revetl.tables import (
+    MERGED,
     MONEY,
     SCHEMA_VERSION,
     SHARED,
     TOMBS,
     StreamTables,
     field_column,
+    merged_table,
     quoted,
     rates_table,
     runs_table,
@@ -454,6 +456,7 @@ class Stream:
             tombs=tombs_table(self.tables.schema) if TOMBS in self.catalog else None,
             money="_amount" in columns,
             copies=self.control.known_copies(),
+            merged=merged_table(self.tables.schema) if MERGED in self.catalog else None,
         )
         return known, json.dumps({**contracts, number: digests}, separators=(",", ":"))
 
@@ -850,9 +853,18 @@ class Stream:
             )
             self._guarded(lease, open_seal=self._measure(self.tables.open).text())
 
-    def purge(self, lease: Lease, *, state: sa.ColumnElement[bool], open_rows: sa.ColumnElement[bool]) -> int:
-        """Delete rows of forgotten people from state and open, in one transaction; how many."""
+    def purge(
+        self, lease: Lease, *, state: sa.ColumnElement[bool], open_rows: sa.ColumnElement[bool],
+        first: Sequence[sa.Executable] = (),
+    ) -> int:  # fmt: skip
+        """Delete rows of forgotten or merged people from state and open, in one transaction; how many.
+
+        Args:
+            first: what is done before in the same transaction.
+        """
         with self.warehouse.transaction():
+            for statement in first:
+                self.warehouse.execute(statement)
             # the condition for `open` may look into the state, so it goes first
             gone = self.warehouse.execute(sa.delete(self.tables.open).where(open_rows))
             gone += self.warehouse.execute(sa.delete(self.tables.state).where(state))

@@ -106,6 +106,7 @@ GUARD_KEYS: dict[str, dict[str, Any]] = {
     "max_deletes": {"type": ["string", "integer"]}, "max_changes": {"type": ["string", "integer"]},
     "empty_source": {"enum": ["stop", "allow"]}, "max_first_run": COUNT, "max_growth": COUNT,
     "max_triggering": COUNT,
+    "max_merges": COUNT,
 }  # fmt: skip
 DUPLICATE_KEYS: dict[str, dict[str, Any]] = {
     "name": WORD, "columns": {"type": "array", "items": WORD}, "normalize": {"enum": [v.value for v in Alike]},
@@ -142,13 +143,14 @@ SYNC_KEYS: dict[str, dict[str, Any]] = {
 
     "object_type_id": WORD, "object": ANY_OBJECT, "platform": {"type": ["string", "object"], "minLength": 1},
     "last_used": {"type": ["string", "object"], "minLength": 1}, "segment_id": {"type": "integer", "minimum": 1},
+    "primary": ANY_OBJECT, "secondary": ANY_OBJECT, "people": WORD,
 }  # fmt: skip
 _OF_EVENTS = ("event", "person", "key", "occurred_at")
 NEEDED = {
     SyncType.PERSON: ("identify_by", "attributes"), SyncType.EVENT: _OF_EVENTS, SyncType.PAGE: _OF_EVENTS,
     SyncType.SCREEN: _OF_EVENTS, SyncType.OBJECT: ("object_type_id", "key", "attributes"),
     SyncType.RELATIONSHIP: ("person", "object"), SyncType.DEVICE: ("person", "key", "platform"),
-    SyncType.SEGMENT: ("person", "segment_id"), SyncType.SUPPRESSION: ("person",),
+    SyncType.SEGMENT: ("person", "segment_id"), SyncType.SUPPRESSION: ("person",), SyncType.MERGE: ("primary", "secondary"),
 }  # fmt: skip
 _MAY_VIEWS = ("properties", "no_person", "unknown_person", "late", "latency")
 MAY: Mapping[SyncType, tuple[str, ...]] = {  # beside what is needed, and what every sync may have
@@ -156,7 +158,7 @@ MAY: Mapping[SyncType, tuple[str, ...]] = {  # beside what is needed, and what e
     SyncType.PAGE: _MAY_VIEWS, SyncType.SCREEN: _MAY_VIEWS, SyncType.OBJECT: ("when_missing",),
     SyncType.RELATIONSHIP: ("attributes", "when_missing", "no_person"),
     SyncType.DEVICE: ("attributes", "last_used", "when_missing", "no_person"),
-    SyncType.SEGMENT: ("when_missing", "no_person"), SyncType.SUPPRESSION: ("when_missing",),
+    SyncType.SEGMENT: ("when_missing", "no_person"), SyncType.SUPPRESSION: ("when_missing",), SyncType.MERGE: ("people",),
 }  # fmt: skip
 MISSING: Mapping[SyncType, tuple[WhenMissing, ...]] = {
     SyncType.PERSON: (WhenMissing.IGNORE, WhenMissing.DELETE, WhenMissing.SUPPRESS, WhenMissing.CLEAR),
@@ -216,6 +218,8 @@ def schema() -> dict[str, Any]:
                     "money": {**_closed(MONEY_KEYS), "required": ["amount"]},
                     "refund_of": {**_closed(REFUND_KEYS), "required": ["sync", "key"]},
                     "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
+                    **{side: {**_closed(IDENTIFY_KEYS), "minProperties": 1, "maxProperties": 1}
+                       for side in NEEDED[SyncType.MERGE]},
                 }),
                 "required": ["name", "uid", "model", "type"],
                 "allOf": [
@@ -346,6 +350,8 @@ class SyncReader:
         self._roles()
         events: dict[str, str] = {}
         for name, node in self._seen.nodes.items():
+            if name in self.syncs and self.syncs[name].type is SyncType.MERGE:
+                self._merging(self.syncs[name], node)
             holder = node.get("person")
             if name in self._seen.people or holder is None or not isinstance(holder.value, dict):
                 continue
@@ -468,6 +474,22 @@ class SyncReader:
                      self._identity_at.get("anonymous") or self._identity_at, code="RV078",
                      hint="attributes: {anonymous_id: string}, in the sync of the people who become known")  # fmt: skip
 
+    def _merging(self, sync: Sync, node: Node) -> None:
+        """The person sync whose people a merge sync merges."""
+        place = node.get("people") or node
+        if sync.person_sync not in self._seen.people:
+            self.bad(f"sync {sync.name!r} merges the people of a sync: {sync.person_sync!r} is no person sync"
+                     f"{near(sync.person_sync, self._seen.people)}", place, code="RV016",
+                     hint="people: the name of a person sync")  # fmt: skip
+            return
+        owner = self.syncs.get(sync.person_sync)
+        if owner is not None and owner.identifier is not sync.identifier and not self._identity.declared:
+            self.bad(f"sync {sync.name!r} names people by {sync.identifier}, and sync {owner.name!r} by {owner.identifier}: both "
+                     "sides are looked up among the keys of that sync", node.get("primary") or node, code="RV083")  # fmt: skip
+        if owner is not None and sync.enabled and not owner.enabled:
+            self.bad(f"sync {sync.name!r} merges the people of {owner.name!r}, which is not enabled", place, code="RV016",
+                     hint="enable that one, or disable this one as well")  # fmt: skip
+
     def _owner(self, sync: Sync, place: Node) -> None:
         """The person sync that an event sync waits for."""
         owner = self.syncs.get(sync.person_sync)
@@ -534,6 +556,13 @@ class SyncReader:
         sort = self._type(node)
         person, ledger = sort is SyncType.PERSON, not sort.keeps_values
         self._wrong_kind(node, sort)
+        if kind == SyncType.MERGE:
+            made = self._merge(node, Sync(
+                name=name, uid=uid, type=SyncType.MERGE, model=model, relation=text("model"), identifier=IdentifierKind.ID,
+                key="", fields=(), person_sync=text("people", "people"), description=text("description"),
+                owner=text("owner"), where=node.where,
+            ))  # fmt: skip
+            return made if len(self._problems) == before else None
         if text("when_missing") == WhenMissing.CLEAR and kind and not person:
             self.bad(f"`when_missing: clear` is for people, and this sync is of type {kind}", node.get("when_missing") or node,
                      code="RV030")  # fmt: skip
@@ -587,6 +616,27 @@ class SyncReader:
             tags=tuple(str(tag.value) for tag in tags.value) if tags is not None else (),
             ignore=ignore, enabled=node.get("enabled") is None or bool(node.get("enabled").value),  # type: ignore[union-attr]  # just tested
             where=node.where,
+        )  # fmt: skip
+
+    def _merge(self, node: Node, made: Sync) -> Sync | None:
+        """A sync of type merge: pairs of people, named as their sync names them."""
+        for name in ("initial", "on_violation"):
+            if node.get(name) is not None:
+                self.bad(f"{name!r} does not belong to a sync of type merge", node.value[name][0], code="RV031")
+        (kind, primary), (other, secondary) = (self._identifier(node, side, IDENTIFY_KEYS) for side in NEEDED[SyncType.MERGE])
+        if kind is None or other is None:
+            return None
+        if kind is not other:
+            self.bad(f"the primary is named by {kind}, and the secondary by {other}: both must be named as their sync names them",
+                     node.get("secondary") or node, code="RV083", hint=f"secondary: {{{kind}: a column}}")  # fmt: skip
+        if primary == secondary:
+            self.bad("the primary and the secondary are the same column", node.get("secondary") or node, code="RV083",
+                     hint="primary: {id: kept_id}, secondary: {id: merged_id}")  # fmt: skip
+        tags, enabled = node.get("tags"), node.get("enabled")
+        return replace(
+            made, identifier=kind, person=primary, key=secondary, guards=self._guards(node),
+            tags=tuple(str(tag.value) for tag in tags.value) if tags is not None else (),
+            enabled=enabled is None or bool(enabled.value), ignore=self._taxonomy.ignores(node.get("ignore")),
         )  # fmt: skip
 
     def _wrong_kind(self, node: Node, sort: SyncType) -> None:
@@ -1096,7 +1146,12 @@ class SyncReader:
                 made[name] = self._limit(right[name]) or getattr(Guards(), name)
         if "empty_source" in right:
             made["empty_source"] = right["empty_source"].value == "stop"
-        for name in ("max_first_run", "max_growth", "max_triggering"):
+        merges = self._inner(node, "type") == SyncType.MERGE
+        for name, value in right.items():
+            if (name == "max_merges") is not merges:
+                what = "only `max_merges` guards a sync of type merge" if merges else "`max_merges` guards syncs of type merge"
+                self.bad(what, value, code="RV084")
+        for name in ("max_first_run", "max_growth", "max_triggering", "max_merges"):
             if name in right:
                 made[name] = int(right[name].value)
         return Guards(**made)

@@ -9,6 +9,7 @@ Every stream has its own four, so that streams never wait for each other's locks
     state__<uid>         what Customer.io has acknowledged: a snapshot by value (people), or a ledger by key (events)
     rates                one row a run that is sending: its part of the workspace's rate
     tomb__all            digests of people who were forgotten; made by the first `revetl forget`
+    merged__all          one row a person who was merged into another, and into whom; made by the first merge sync
     identity_log         groups of duplicates that a run found, by rule; made by the first run that counts them
     contracts            every version of a sync's contract; made by the first run that keeps one
     profiles             what runs saw of the models of syncs with `drift:`; made by the first of them
@@ -29,6 +30,7 @@ from revetl.contracts import Sync
 
 SCHEMA_VERSION = 3
 TOMBS = "tomb__all"
+MERGED = "merged__all"
 IDENTITY_LOG = "identity_log"
 CONTRACTS = "contracts"
 PROFILES = "profiles"
@@ -171,6 +173,16 @@ def rates_table(schema: str) -> sa.Table:
     return sa.Table(
         RATES, sa.MetaData(),
         *_columns(("owner", sa.Text), ("lane", sa.Text), ("part", sa.Double), ("until", sa.BigInteger)),
+        schema=quoted(schema),
+    )  # fmt: skip
+
+
+def merged_table(schema: str) -> sa.Table:
+    """One row a secondary of a merge, never sent again; survives every reset. `done_at` is NULL until it is acknowledged."""
+    return sa.Table(
+        MERGED, sa.MetaData(),
+        *_columns(("kind", sa.Text), ("secondary", sa.Text), ("primary", sa.Text), ("uid", sa.Text),
+                  ("buried_at", sa.BigInteger), ("done_at", sa.BigInteger)),
         schema=quoted(schema),
     )  # fmt: skip
 

@@ -25,7 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "diffsql warehouse entities compiler lint",
         "seal checklist",
         "plan state selection grants reasons purchases drift",
-        "rates duplicates latency history persons",
+        "rates duplicates merges latency history persons",
         "engine upkeep repair",
         "forget reconcile unsent",
         "report",
@@ -39,7 +39,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 SANDBOX = "sandbox"
 SQLALCHEMY = {
     *("tables", "identity", "dialects", "diffsql", "warehouse", "seal", "state", "rates", "upkeep", "engine", "repair", "forget"),
-    *("duplicates", "persons", "purchases", "reconcile", "unsent", "latency", "history", "drift"),
+    *("duplicates", "merges", "persons", "purchases", "reconcile", "unsent", "latency", "history", "drift"),
 }
 HTTP = {"customerio"}
 # what `revetl --help` must not wait for

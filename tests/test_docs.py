@@ -210,7 +210,7 @@ def test_syncs_md_is_the_schema() -> None:
     """Every key of the schema is explained, and nothing that is not in it."""
     schema = json.loads(api.schema())
     sync, field = schema["definitions"]["sync"]["properties"], schema["definitions"]["field"]["properties"]
-    sections = ("Keys of every sync", "People", "Events", "Objects")
+    sections = ("Keys of every sync", "People", "Events", "Objects", "Merges")
     assert set().union(*(table_keys("syncs.md", s) for s in sections)) == set(sync) == set(SYNC_KEYS)
     assert table_keys("syncs.md", "Fields") == set(field) == set(FIELD_KEYS)
     text = (ROOT / "docs" / "syncs.md").read_text()

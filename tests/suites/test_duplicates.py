@@ -79,7 +79,8 @@ def test_runs_count_what_they_saw_and_the_report_shows_it_over_time(world: World
     twins = [(f"{i}", f"p{i % 3}@example.com", None, None, None) for i in range(6)]
     for size in (6, 5, 4, 3):
         shoppers(world, *twins[:size])
-        assert world.run("people").exit_code == ExitCode.OK
+        # two with one address are held back (docs/identity.md), and counted all the same
+        assert world.run("people").exit_code in {ExitCode.OK, ExitCode.ROWS_REFUSED}
 
     email = next(one for one in report(world).found if one.rule.name == "same email")
 

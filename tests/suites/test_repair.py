@@ -20,7 +20,7 @@ def cure(world: World, name: str) -> tuple[repair.Findings, int]:
     try:
         [compiled] = world.compiled((name,))
         shape, tables = world.engine(warehouse).described(compiled)
-        found = repair.examine(warehouse, tables, name)
+        found = repair.examine(warehouse, tables, compiled.sync)
         return found, repair.repair(warehouse, shape, compiled.sql, tables) if found.problem else 0
     finally:
         warehouse.close()

@@ -22,6 +22,7 @@ from revetl.contracts import (
     DuplicateRule,
     FieldType,
     Guards,
+    IdentifierKind,
     Jump,
     Late,
     Latency,
@@ -115,6 +116,44 @@ def test_rules_for_duplicates(tmp_path: Path) -> None:
 def test_rules_for_duplicates_that_are_refused(tmp_path: Path, rules: str, code: str) -> None:
     found = problems(person, tmp_path, "{plan: string}", duplicates=rules)
     assert [p.code for p in found] == [code], said(found)
+
+
+def merge_yaml(**changes: str) -> str:
+    keys = {"name": "merges", "uid": "merges01", "model": "ref('people')", "type": "merge", "primary": "{id: kept}",
+            "secondary": "{id: gone}"} | changes  # fmt: skip
+    return "version: 1\nsyncs:\n  - " + "\n    ".join(f"{key}: {value}" for key, value in keys.items() if value) + "\n"
+
+
+def test_every_key_of_a_merge_sync(tmp_path: Path) -> None:
+    text = merge_yaml(people="people", guards="{max_merges: 7}", tags="[a]", owner="me", description="d", enabled="false")
+    found = shop(tmp_path, {"syncs/merges.yml": text}).syncs["merges"]
+    assert (found.type, found.identifier, found.person, found.key, found.person_sync) == (
+        SyncType.MERGE, IdentifierKind.ID, "kept", "gone", "people",
+    )  # fmt: skip
+    assert (found.guards.max_merges, found.tags, found.owner, found.description, found.enabled) == (7, ("a",), "me", "d", False)
+    default = shop(tmp_path, {"syncs/merges.yml": merge_yaml()}).syncs["merges"]
+    assert (default.person_sync, default.guards.max_merges, default.enabled, default.initial) == ("people", 100, True, "send")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"primary": ""}, "RV013"), ({"secondary": ""}, "RV013"), ({"primary": "{id: a, email: b}"}, "RV034"),
+        ({"primary": "{email: a}"}, "RV083"), ({"primary": "{email: a}", "secondary": "{email: b}"}, "RV083"),
+        ({"secondary": "{id: kept}"}, "RV083"), ({"primary": "{phone: a}"}, "RV010"), ({"people": "orders"}, "RV016"),
+        ({"people": "peple"}, "RV016"), ({"attributes": "{a: string}"}, "RV031"), ({"when_missing": "delete"}, "RV031"),
+        ({"event": "x"}, "RV031"), ({"initial": "send"}, "RV031"), ({"guards": "{max_deletes: 1%}"}, "RV084"),
+        ({"guards": "{max_merges: many}"}, "RV011"),
+    ],
+)  # fmt: skip
+def test_merges_that_are_refused(tmp_path: Path, changes: dict[str, str], code: str) -> None:
+    found = problems(shop, tmp_path, {"syncs/merges.yml": merge_yaml(**changes)})
+    assert [p.code for p in found] == [code], said(found)
+
+
+def test_merges_belong_to_no_other_sync(tmp_path: Path) -> None:
+    assert [p.code for p in problems(person, tmp_path, "{plan: string}", primary="{id: a}")] == ["RV031"]
+    assert [p.code for p in problems(person, tmp_path, "{plan: string}", guards="{max_merges: 3}")] == ["RV084"]
 
 
 def test_every_key_of_an_event_sync(tmp_path: Path) -> None:
@@ -415,6 +454,14 @@ syncs:
     late: hold
     latency: {warn: 1 hour, error: 2 hours}
     renamed_from: {event: order_completed, dual_send_until: '2027-03-01'}
+  - name: merges
+    uid: merges01
+    model: ref('people')
+    type: merge
+    primary: {id: kept}
+    secondary: {id: gone}
+    people: people
+    guards: {max_merges: 10}
 """
 VALIDATOR = Draft7Validator(schema())
 PLACES: tuple[tuple[tuple[str | int, ...], dict[str, Any]], ...] = (
