@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from revetl import upkeep
+from revetl import repair, upkeep
 from revetl.contracts import Initial, OnNull, Rename, Sync
-from revetl.destination import Reply
+from revetl.destination import BATCH, Reply
 from revetl.engine import SyncResult
 from revetl.errors import ExitCode
 from tests.suites.world import FAST, SCHEMA, SandboxDestination, World, attribute, orders_sync, people_sync
@@ -159,6 +159,53 @@ def test_the_one_of_two_that_had_no_answer_is_sent_again_alone(before: World, lo
     assert clean.syncs[1].acknowledged == 1, "only the one without an answer"
     assert sent(before) == {OLD: 3, NEW: 1}
     assert before.run().requests == 0
+
+
+@pytest.mark.parametrize("sent_before", [0, 1])
+def test_a_run_that_dies_between_the_two_is_repaired_by_a_clean_one(
+    before: World, sent_before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dies(SandboxDestination):
+        def __init__(self, box: Any) -> None:
+            super().__init__(box)
+            self.left = sent_before
+
+        def send(self, body: bytes, *, deadline_s: float, path: str = BATCH.path) -> Any:
+            if not self.left:
+                raise MemoryError
+            self.left -= 1
+            return super().send(body, deadline_s=deadline_s, path=path)
+
+    monkeypatch.setattr("revetl.engine.LEDGER_CHUNK_ROWS", 1)
+    before.order("o3", "a", 0.1, 5)
+    with pytest.raises(MemoryError):
+        before.run("orders", settings=replace(FAST, max_batch_operations=1), destination=lambda: Dies(before.box))
+    before.forget_drain()
+
+    assert before.run().exit_code == ExitCode.OK
+    assert sent(before) == {OLD: 3, NEW: 1}
+    assert before.run().requests == 0
+
+
+def test_a_repair_sends_no_copy_again(before: World) -> None:
+    before.order("o3", "a", 0.1, 5)
+    before.run()
+    before.sql(f"UPDATE {SCHEMA}.ctl__orders01 SET state_rows = 99")
+    assert before.run().exit_code == ExitCode.STATE
+    warehouse = before.connect()
+    engine = before.engine(warehouse)
+    (orders,) = before.compiled(["orders"])
+    shape, tables = engine.described(orders)
+    repair.repair(warehouse, shape, orders.sql, tables)
+    warehouse.close()
+    before.forget_drain()
+
+    for _ in range(2):
+        assert before.run().syncs[1].counts.planned == 0
+    assert before.ask(f"SELECT count(*) FROM {SCHEMA}.state__orders01") == [(4,)], "both rows of o3 are still there"
+    before.order("o4", "a", 0.1, 5)
+    before.run()
+    assert sent(before) == {OLD: 4, NEW: 2}
 
 
 def test_an_event_without_an_answer_from_before_the_rename_is_not_sent_under_the_old_name_again(before: World) -> None:

@@ -597,3 +597,70 @@ def test_nobody_is_forgotten_by_a_kind_that_no_sync_uses(
     assert "no sync identifies people by email, so the next run would send them again under their id" in said
     assert "revetl forget --by id" in said
     assert "ann@example.com" not in said
+
+
+# --- changes of names and contracts --------------------------------------------------------------------------------
+
+RENAMED = SYNCS.replace("    event: Order Completed\n", "    event: Order Completed\n"
+                        "    renamed_from: {event: order_completed, dual_send_until: 2999-03-01}\n")  # fmt: skip
+TAXONOMY = """\
+taxonomy:
+  events: {order_completed: {journeys: [Winback]}}
+"""
+
+
+def test_a_rename_from_the_first_diff_to_the_last_run(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--backfill", "-q"]) == 0
+    (shop / "syncs" / "shop.yml").write_text(RENAMED + TAXONOMY)
+    sql("INSERT INTO raw_orders VALUES ('o20', 'c1', now(), 3)")
+
+    assert main(["diff", "-s", "orders"]) == 0
+    out = capsys.readouterr().out
+    assert "contract v1 → v2:\n    event is sent as order_completed too until 2999-03-01 (changed)" in out
+    assert "event 'Order Completed': also sent as 'order_completed' until 2999-03-01 (" in out
+    assert "used by Winback" in out
+    assert re.search(r"copies\s+planned", out), out
+    assert main(["diff", "-s", "orders", "-o", "markdown"]) == 0
+    assert "orders: contract v1 → v2" in capsys.readouterr().out
+    assert main(["diff", "-o", "json"]) == 0
+    orders = last_json(capsys.readouterr().out)["syncs"][1]  # type: ignore[index]
+    assert (orders["contract"]["from"], orders["contract"]["to"], orders["counts"]["copied"]) == (1, 2, 1)
+    assert orders["dual_sends"][0]["journeys"] == ["Winback"]
+    assert main(["ls", "--output", "renames"]) == 0
+    assert capsys.readouterr().out.startswith("orders: event 'Order Completed': also sent as 'order_completed'")
+
+    assert main(["run", "-q", "--warn-error"]) == 0
+    results = json.loads((shop / "target" / "run_results.json").read_text())
+    assert results["results"][1]["adapter_response"]["contract_version"] == 2
+    schema = json.loads((Path(revetl.__file__).parent / "schemas" / "run_results-v1.json").read_text())
+    jsonschema.validate(results, schema)
+    (shop / "syncs" / "shop.yml").write_text(SYNCS)
+    assert main(["run", "-q"]) == 10
+    assert "--accept-contract" in capsys.readouterr().err
+    assert main(["run", "-q", "--accept-contract"]) == 0
+
+
+def test_what_a_contract_breaks_fails_where_that_is_asked(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--backfill", "-q"]) == 0
+    assert main(["diff", "--fail-on", "narrowed"]) == 0
+    wider = SYNCS.replace("plan: {type: string}", "plan: {type: string}\n      tier: {type: string, column: plan}")
+    (shop / "syncs" / "shop.yml").write_text(wider)
+    assert main(["diff", "--fail-on", "narrowed"]) == 0
+    (shop / "syncs" / "shop.yml").write_text(SYNCS.replace("plan: {type: string}", "plan: {type: string, enum: [free, pro]}"))
+    assert main(["diff", "--fail-on", "narrowed"]) == 1
+    assert "plan enum none → 2 values (narrowed)" in capsys.readouterr().out
+
+
+def test_a_warning_fails_only_where_that_is_asked(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    watched = SYNCS.replace("    when_missing: delete\n", "    drift: {}\n")
+    (shop / "syncs" / "shop.yml").write_text(watched)
+    assert main(["run", "--backfill", "-q"]) == 0
+    sql("UPDATE raw_people SET plan = 'classified' WHERE customer_id = 'c1'")
+    assert main(["diff", "--fail-on", "warnings"]) == 1
+    assert main(["run", "--warn-error"]) == 1
+    out = capsys.readouterr().out
+    assert "warning: sync 'people': the data has drifted: 'plan' has 1 value that no earlier run saw [RV266]" in out
+    assert "classified" not in out + (shop / "target" / "run_results.json").read_text()
+    results = json.loads((shop / "target" / "run_results.json").read_text())
+    assert [w["code"] for w in results["results"][0]["adapter_response"]["warnings"]] == ["RV266"]
+    assert main(["run", "-q"]) == 0
