@@ -231,8 +231,12 @@ def _latency(facts: _Facts) -> Answer:
 def _monitoring(facts: _Facts) -> Answer:
     if bad := [f for f in facts.of("RV316") if "owner" in f.message]:
         return _not("RV339", bad[0].message, "owner: the team that is asked", *(f.where for f in bad))
-    return _not("RV339", "every sync has an owner; revetl has no alarms for drift yet",
-                "until then, look at the report of each run", gate=False)  # fmt: skip
+    watched = (*facts.people, *facts.events)
+    quiet = [sync for sync in watched if sync.drift is None]
+    if quiet:
+        return _not("RV339", f"every sync has an owner; {_listed(quiet)} {'has' if len(quiet) == 1 else 'have'} no alarm for drift",
+                    "drift: {}", *(sync.where for sync in quiet))  # fmt: skip
+    return _met("RV339", "every sync has an owner, and is compared with its last runs", *(sync.where for sync in watched))
 
 
 def _listed(syncs: Sequence[Sync]) -> str:

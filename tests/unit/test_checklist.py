@@ -45,6 +45,7 @@ EVENT = """\
     key: order_id
     occurred_at: ordered_at
     latency: {{warn: 15 minutes}}
+    drift: {{}}
     properties: {{{properties}}}
 """
 EVENTS = {
@@ -53,7 +54,7 @@ EVENTS = {
     "orders": ("Order Completed", "order_id: $text, value: $money, currency: $text, items: $items"),
     "refunds": ("Order Refunded", "order_id: $text, value: $money, currency: $text"),
 }  # fmt: skip
-PEOPLE = SHOP["syncs/people.yml"].replace("    model", "    owner: retention\n    description: d\n    model") + (
+PEOPLE = SHOP["syncs/people.yml"].replace("    model", "    owner: retention\n    description: d\n    drift: {}\n    model") + (
     "      anonymous_id: string\n"
 )
 
@@ -105,7 +106,7 @@ def test_whatever_is_not_met_has_a_next_step(tmp_path: Path) -> None:
         ("RV335", {"  events:\n": "  events:\n    Sale: {role: purchase, sent_by: till}\n"}, "syncs/orders.yml:"),
         ("RV336", {"orders_count: integer": "last_order_at: string"}, "syncs/people.yml:"),
         ("RV338", {"    latency: {warn: 15 minutes}\n": ""}, "syncs/orders.yml:"),
-        ("RV339", {"    owner: retention\n": ""}, "syncs/"),
+        ("RV339", {"    owner: retention\n": ""}, "syncs/"), ("RV339", {"    drift: {}\n": ""}, "syncs/people.yml:"),
     ],
 )  # fmt: skip
 def test_each_line_is_lost_by_what_it_is_about(
