@@ -24,6 +24,7 @@ from revetl.delivery import RealClock
 from revetl.errors import ExitCode
 from revetl.forget import Forgetting
 from revetl.sandbox.faults import Fault
+from revetl.sandbox.server import Limits
 from revetl.sandbox.store import Rules
 from tests.suites.world import FAST, SCHEMA, SandboxDestination, World, attribute, orders_sync, people_sync
 
@@ -160,6 +161,40 @@ def test_what_goes_with_a_person_or_an_object_is_sent_again_when_they_return(off
     assert office.run().exit_code == ExitCode.OK
     assert related(office, "a") == {"acme": {"role": "admin"}}
     assert related(office, "b") == {"acme": {"role": "user"}}
+
+
+def test_a_delete_without_an_answer_loses_nothing_of_somebody_who_returns(office: World) -> None:
+    """The profile went with all that belonged to it; the run did not learn it; and then the person is back."""
+    office.run()
+    office.sql("DELETE FROM people WHERE id = 'b'")
+    office.box.faults = [Fault(kind="apply_then_fail", times=20)]
+    assert office.run(settings=replace(FAST, attempts=1)).exit_code == ExitCode.DESTINATION
+    office.box.faults = []
+    assert office.person("b") is None
+    office.sql("INSERT INTO people VALUES ('b', 'bob@example.com', 'pro', 1)")
+    office.forget_drain()
+    assert office.run().exit_code == ExitCode.OK
+    assert (office.person("b") or {})["plan"] == "pro"
+    assert related(office, "b") == {"acme": {"role": "user"}}
+
+
+def test_rows_wait_while_the_last_request_of_their_person_has_no_answer(office: World) -> None:
+    office.run()
+    office.sql("UPDATE people SET plan = 'gold' WHERE id = 'a'", "INSERT INTO works VALUES ('a', 'bolt', 'user')")
+    office.box.faults = [Fault(kind="reset", times=20)]
+    office.run("people", settings=replace(FAST, attempts=1))
+    office.box.faults = []
+    office.forget_drain()
+    assert by_name(office.run("works"))["works"].counts.waiting == 1
+    assert set(related(office, "a")) == {"acme"}
+    assert office.run().exit_code == ExitCode.OK
+    assert set(related(office, "a")) == {"acme", "bolt"}
+
+
+def test_a_workspace_that_takes_fewer_operations_gets_halves(office: World) -> None:
+    office.box.limits = Limits(max_operations=1)
+    assert office.run().exit_code == ExitCode.OK
+    assert office.held()["people"] == office.held()["objects"] == office.held()["relationships"] == 2
 
 
 def test_a_key_of_two_parts_is_exact(office: World) -> None:
