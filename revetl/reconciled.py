@@ -30,8 +30,8 @@ def as_text(found: Reconciled, style: Style) -> str:
               "net", "difference")  # fmt: skip
     out = [grid(titles, lines, style, right=frozenset(range(2, 12)))]
     for day in found.days:
-        for name, side in (("orders", day.orders), ("refunds", day.refunds)):
-            out += [f"  {_date(day.number)} {day.currency or '-'}: {name}: {text}" for text in _reasons(side)]
+        out += [f"  {_date(day.number)} {text}" for text in _reasons(day, by_rule=False)]
+    out += [f"  together {text}" for _, day in sorted(totals(found.days).items()) for text in _reasons(day, by_rule=True)]
     differ = sum(1 for day in found.days if not day.agrees)
     out.append(style.paint("difference 0", "green") + f" in {plural(len(found.days), 'line')}" if not differ else
                style.paint(f"{plural(differ, 'line')} of {len(found.days):,} differ", "yellow"))  # fmt: skip
@@ -45,8 +45,13 @@ def _line(day: Day, name: str) -> tuple[str, ...]:
     return (name, day.currency or "-", *numbers, amount(day.net("model")), amount(day.net("difference")))
 
 
-def _reasons(side: Side) -> list[str]:
-    return [f"{plural_of(money)} {amount(money.value)} {WORDS[why]}" for why, money in sorted(side.why.items())]
+def _reasons(day: Day, *, by_rule: bool) -> list[str]:
+    return [
+        f"{day.currency or '-'}: {name}: {plural_of(money)} {amount(money.value)} {WORDS[why]}"
+        for name, side in (("orders", day.orders), ("refunds", day.refunds))
+        for why, money in sorted(side.why.items())
+        if (why in BY_RULE) is by_rule
+    ]
 
 
 def plural_of(money: Money) -> str:
