@@ -1064,5 +1064,6 @@ def to_send(  # noqa: PLR0913 which rows, and how to read them
         for field, canonical in zip(shape.sync.fields, shape.canonical, strict=True)
     ] + ([c._late] if shape.sync.late_property else [])
     rows = sa.select(*head, *values).where(c._seq.between(low, high))
-    # a ledger's plan is numbered by a sort, and DuckDB's threads may write what they sorted in another order
-    return rows if dialect.ordered_scan and shape.sync.keeps_values else rows.order_by(c._seq)
+    # DuckDB's threads may write what they joined or sorted for its numbers in another order
+    streamed = shape.sync.keeps_values and not shape.contested and shape.sync.when_missing is WhenMissing.IGNORE
+    return rows if dialect.ordered_scan and streamed else rows.order_by(c._seq)
