@@ -645,7 +645,7 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
         *values,
         *([_emptied(sync, olds).label("_emptied")] if clears else []),
         *([m.c._clash] if options.spellings else []),
-        *(_contested(dialect, shape, m, olds)),
+        *_contested(shape, m, olds),
     ).select_from(joined).subquery("l")
     person = level1.c._person if tables.owned_by else level1.c._key
 
@@ -711,11 +711,11 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
     cases.append((sa.or_(*(level1.c[f"_m{w}"] != 0 for w in range(shape.words))), sa.literal("update")))
     op = sa.case(*cases, else_=sa.literal("redrive" if options.full_refresh else "same"))
     payload = [*(f"_m{w}" for w in range(shape.words)), "_fresh", *tables.owned_by, *names]
-    carried = [column.name for column in _contested(dialect, shape, m, olds)]
+    carried = [column.name for column in _contested(shape, m, olds)]
     level2 = sa.select(op.label("_op"), level1.c._key, *(level1.c[name] for name in (*payload, *carried))).subquery("r")
     if not shape.contested:
         return _numbered(level2, payload, () if erasing else None, dialect)
-    rows = _grouped(level2, (*payload, *carried), dialect).cte("rows")
+    rows = _claiming(dialect, shape, _grouped(level2, (*payload, *carried), dialect).subquery("g"))
     settled_rows = settle(rows, _contest(dialect, shape, tables, known), payload)
     # nobody has an address yet: any order will do
     order = None if known.empty and not erasing else ("_phase",)
@@ -724,29 +724,31 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
     return found if order is None else found.order_by(sa.nulls_last(found.selected_columns["_seq"]))
 
 
-def _contested(dialect: Dialect, shape: Shape, m: sa.Subquery, olds: Mapping[str, Any]) -> list[Any]:
-    """What only one person can have, by the model and by the state: the columns that `identity.settle` asks for."""
-    found: list[Any] = []
-    for field, names in ((shape.sync.second, ("_addr", "_was")), (shape.sync.named("anonymous_id"), ("_anon", "_anon_was"))):
-        if field is None or not shape.sync.is_person:
-            continue
-        new: Any = m.c[field_column(field.name)]
-        old = olds[field.name]
-        if old is not None and field.on_null is not OnNull.CLEAR:
-            new = sa.func.coalesce(new, old)
-        found += [
-            _compared(dialect, shape.sync, field, value).label(name)
-            for name, value in zip(names, (new, old), strict=True)
-        ]
-        if names[0] == "_addr" and shape.rank is not None:
-            found.append(m.c._rank)
-    return found
+def _contested(shape: Shape, m: sa.Subquery, olds: Mapping[str, Any]) -> list[Any]:
+    """What the state has of what only one person can have, and the rank of the row: carried to `_claiming`."""
+    sync = shape.sync
+    pairs = ((sync.second, "_was"), (sync.named("anonymous_id") if sync.is_person else None, "_anon_was"))
+    found = [
+        (sa.cast(sa.null(), sa.Text) if olds[field.name] is None else olds[field.name]).label(name)
+        for field, name in pairs if field is not None
+    ]  # fmt: skip
+    return [*found, *([m.c._rank] if shape.rank is not None and sync.second is not None else [])]
+
+
+def _claiming(dialect: Dialect, shape: Shape, grouped: sa.Subquery) -> sa.CTE:
+    """The rows with the values that `identity.settle` compares; by now rows that need no sending are few."""
+    sync, c = shape.sync, grouped.c
+    values: dict[str, Any] = {}
+    for field, new, old in ((sync.second, "_addr", "_was"), (sync.named("anonymous_id"), "_anon", "_anon_was")):
+        if field is not None and sync.is_person:
+            values[new] = _compared(dialect, sync, field, c[field_column(field.name)])
+            values[old] = _compared(dialect, sync, field, c[old])
+    same = [column for column in c if column.name not in values]
+    return sa.select(*same, *(value.label(name) for name, value in values.items())).cte("rows")
 
 
 def _compared(dialect: Dialect, sync: Sync, field: Field, value: Any) -> Any:  # noqa: ANN401 SQL expressions
     """An address or id as it is compared; an empty one is none."""
-    if value is None:
-        return sa.cast(sa.null(), sa.Text)
     if field.type is not FieldType.STRING:
         value = sa.cast(value, sa.Text)
     elif field is sync.second and field.name == "email" and field.normalize != "email":

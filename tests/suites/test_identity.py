@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -217,6 +218,31 @@ def test_nobody_takes_an_address_whose_holder_was_refused(world: World) -> None:
 
     assert quarantined(world, retry_refused=True) == {}
     assert addresses(world, *"ab") == {"a": "two@x.com", "b": "one@x.com"}
+    assert world.run().requests == 0
+
+
+@pytest.mark.parametrize("at", [2, 3])
+def test_a_run_that_dies_while_addresses_change_hands_leaves_nothing_for_ever(world: World, at: int) -> None:
+    """It dies before the checkpoint of what was released, or of who got it: the next run knows neither."""
+    people(world, RELEASES)
+    model(world, a="one@x.com", b="two@x.com", c="c@x.com")
+    quarantined(world)
+    model(world, a="two@x.com", b="one@x.com", c="new@x.com", d="c@x.com")
+
+    class Died(BaseException):
+        """The process is gone."""
+
+    def die(when: str, word: str) -> None:
+        if (when, word.upper()) == ("before", "INSERT") and next(inserts) == at:
+            raise Died
+
+    inserts = count(1)
+    with pytest.raises(Died):
+        world.run(probe=die)
+    world.forget_drain()
+
+    assert quarantined(world) == {}
+    assert addresses(world, *"abcd") == {"a": "two@x.com", "b": "one@x.com", "c": "new@x.com", "d": "c@x.com"}
     assert world.run().requests == 0
 
 
