@@ -43,7 +43,7 @@ OTHERS = {
     "page": "person_page", "screen": "person_screen", "add_relationships": "person_add_relationships",
     "delete_relationships": "person_delete_relationships", "add_device": "person_add_device",
     "delete_device": "person_delete_device", "suppress": "person_suppress", "unsuppress": "person_unsuppress",
-    "identify": "object_identify", "delete": "object_delete",
+    "identify": "object_identify", "delete": "object_delete", "merge": "person_merge",
 }  # fmt: skip
 
 
@@ -57,8 +57,10 @@ def of_type(kind: SyncType) -> list[dict[str, Any]]:
         name="s", uid="stream01", type=kind, model="m", relation="ref('m')", identifier=IdentifierKind.ID, key="k",
         fields=(*own, *attributes) if not kind.keyed_by_person else (), event="Home", object_type="1", person="p",
     )  # fmt: skip
-    if not kind.keeps_values:
-        rows: list[tuple[Any, ...]] = [(1, "k", "a", None, 1_700_000_000, "", "free", 5)]
+    if kind is SyncType.MERGE:
+        rows: list[tuple[Any, ...]] = [(1, "b", "a")]
+    elif not kind.keeps_values:
+        rows = [(1, "k", "a", None, 1_700_000_000, "", "free", 5)]
     else:
         key = '["a","b\\"c"]' if kind.keyed_by_pair else "a"
         values: list[tuple[Any, ...]] = [("ios", 1_700_000_000), ("android", None)] if own else [(), ()]
