@@ -9,6 +9,7 @@ The map, from the bottom up (imports go this way only):
     dialects, warehouse, tables      the one door to the warehouse
     diffsql, plan                    what would change, in one statement; counts and guards
     encode, entities, ids, customerio  rows → operations → batches; replies → verdicts
+    outline, values, reasons         the contract's rules on each value; what breaks them, counted and never shown
     purchases                        one order, one event; a refund follows its order
     delivery                         rates, retries, deadlines
     state                            what Customer.io has acknowledged, crash-safe
