@@ -226,11 +226,14 @@ def _account(shop: _Shop, created: datetime) -> _Buyer:
 
 
 def _second_accounts(shop: _Shop, buyers: list[_Buyer]) -> None:
-    """Accounts that have the address of another one, in capitals and with a blank behind it."""
-    originals = [buyer for buyer in buyers if buyer.email]
+    """Accounts that have the address of another one, in capitals and with a blank behind it, and that want no letters."""
+    originals = [buyer for buyer in buyers if buyer.email and buyer.consent]
     for original in shop.rng.sample(originals, max(2, len(buyers) // 80)):
         buyers.append(_account(shop, shop.now - timedelta(days=shop.rng.uniform(0.1, 20))))
-        shop.rows["shopify.customer"][-1][1] = f"{(original.email or '').upper()} "
+        account = shop.rows["shopify.customer"][-1]
+        names = list(TABLES["shopify.customer"])
+        account[names.index("email")] = f"{(original.email or '').upper()} "
+        account[names.index("email_marketing_consent_state")] = "unsubscribed"
 
 
 def _guest(shop: _Shop) -> _Buyer:

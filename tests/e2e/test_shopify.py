@@ -96,7 +96,8 @@ class Shop:
 
     def send_history(self) -> None:
         """Let the first run send the past, too."""
-        self.edit("syncs/events.yml", "    occurred_at:", "    initial: send\n    occurred_at:")
+        history = "    initial: send\n    guards: {max_triggering: 100000}\n    occurred_at:"
+        self.edit("syncs/events.yml", "    occurred_at:", history)
 
     def run(self, **variables: Any) -> Mapping[str, SyncResult]:
         """`revetl run --backfill`; what it did for each sync."""
