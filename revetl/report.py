@@ -249,7 +249,8 @@ def held_back(quarantine: Sequence[Reason]) -> list[tuple[str, str]]:
     """A sentence for each reason why rows are not sent that would collide with others."""
     return [
         (f"{plural(one.rows, 'row')} quarantined ({one.reason}): {one.message}"
-         + (f" (one key: {one.example})" if one.example else ""), "")
+         + (f" (one key: {one.example})" if one.example else ""),
+         "correct the rows, or choose what happens to such rows in `identity:` (docs/identity.md); then: revetl run")
         for one in quarantine
     ]  # fmt: skip
 

@@ -174,12 +174,12 @@ def after_the_answer(shop: Scene) -> Told:
 
 @fault("F07")
 def before_the_checkpoint(shop: Scene) -> Told:
-    return killed(shop, ("before", "BEGIN"), nth=2)  # the first one asks for a part of the rate
+    return killed(shop, ("before", "BEGIN"), nth=3)  # the others ask for a part of the rate, and keep the contract
 
 
 @fault("F08")
 def inside_the_checkpoint(shop: Scene) -> Told:
-    return killed(shop, ("before", "Insert"), nth=2)
+    return killed(shop, ("before", "Insert"), nth=3)
 
 
 @fault("F10")

@@ -19,6 +19,7 @@ VARYING = (
     (re.compile(r"\brun-\d+\b|\btest-\d+-\d+\b|[\w.-]+/\d+/\d{9,}"), "OWNER"),
     (re.compile(r"uid: [0-9a-f]{8}$", re.MULTILINE), "uid: UID"),
     (re.compile(r"\(PID \d+\)"), "(PID n)"),
+    (re.compile(r"the oldest is of \d{4}-\d\d-\d\d \d\d:\d\d UTC"), "the oldest is of DATE"),
     (re.compile(r"--expect [0-9a-f]{12}\b"), "--expect DIGEST"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "RUN"),
     (re.compile(r"\b\d[\d,]*(?:\.\d+)? (?:s|min|h|d)\b(?: \d+ (?:s|min|h)\b)?"), "TIME"),

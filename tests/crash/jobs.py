@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from revetl import engine as engine_module
-from revetl.contracts import Initial, Sync, WhenMissing
+from revetl.contracts import Guards, Initial, Sync, WhenMissing
 from revetl.customerio import TrackSender
 from revetl.delivery import DeliverySettings
 from revetl.engine import RunOptions, RunResult
@@ -74,7 +74,9 @@ class Job:
         fields = [attribute("email"), attribute("plan"), attribute("spent", "number")]
         if self.more:
             fields.append(attribute("more", "number" if self.more == "spent" else "string", column=self.more))
-        events = orders_sync(uid=self.owner.replace("-", "")) if self.own_uid else orders_sync()
+        events = orders_sync(guards=Guards(max_triggering=10**6))
+        if self.own_uid:
+            events = replace(events, uid=self.owner.replace("-", ""))
         return [people_sync(fields=tuple(fields), **rule), events]
 
     def open(self, *, read_only: bool = False, probe: Probe | None = None) -> Warehouse:
