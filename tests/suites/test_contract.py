@@ -278,5 +278,7 @@ def test_only_syncs_that_may_stop_are_read_before_they_send(broken: World) -> No
     plain = broken.statements
     broken.syncs = [people(on_violation=FAIL)]
     broken.sql("UPDATE people SET spent = 6")
+    broken.run()  # which also keeps the new contract
+    broken.sql("UPDATE people SET spent = 7")
     broken.run()
     assert 0 < broken.statements - plain <= 3
