@@ -115,7 +115,7 @@ class Counts:
     untriggering: int = 0
     bad_keys: int = 0
     duplicate_keys: int = 0
-    rows_hash: int = 0
+    rows_hash: int = field(default=0, compare=False)
 
     @property
     def triggering_since(self) -> str:
