@@ -9,7 +9,7 @@ JOBS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run demo sandbox test soak lint types docs-check bench reliability wheel-check check pins picture clean
+.PHONY: help setup setup-run demo sandbox test test-more soak lint types docs-check bench reliability wheel-check check pins picture clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +27,10 @@ sandbox: setup-run ## the page of the workspace that the demo left
 	@$(PY) scripts/demo.py --only-sandbox
 
 test: setup ## all tests but the long ones
-	$(PY) -m pytest -n $(JOBS) -m "not soak" $(ARGS)
+	$(PY) -m pytest -n $(JOBS) -m "not soak and not more" $(ARGS)
+
+test-more: setup ## the scenarios that `make test` tries on DuckDB only, on PostgreSQL
+	$(PY) -m pytest -n $(JOBS) -m "more and not soak" $(ARGS)
 
 soak: setup ## the long tests
 	$(PY) -m pytest -m soak $(ARGS)
@@ -57,7 +60,7 @@ reliability: setup ## all tests, the long ones too, and from their figures docs/
 wheel-check: setup ## build the wheel, install it into an empty environment, run the demo from it
 	@scripts/wheel_check.sh
 
-check: lint types test docs-check wheel-check ## all that CI runs
+check: lint types test test-more docs-check wheel-check ## all that CI runs
 
 pins: setup ## write constraints.txt anew from pyproject.toml
 	@scripts/pins.sh

@@ -13,6 +13,18 @@ import pytest
 from revetl.sandbox import Sandbox
 from tests.suites.world import World, duckdb_world, postgres_world
 
+HERE = Path(__file__).parent
+# these run on PostgreSQL in every `make test`; the others there in `make test-more`, which CI runs too
+EVERYWHERE = frozenset({"test_damage", "test_events", "test_forget", "test_people", "test_protocol"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test` leaves to `make test-more`."""
+    for item in items:
+        world = getattr(item, "callspec", None) and item.callspec.params.get("world")  # type: ignore[attr-defined]  # just asked
+        if item.path.parent == HERE and world == "postgres" and item.path.stem not in EVERYWHERE:
+            item.add_marker("more")
+
 
 @pytest.fixture(scope="session")
 def postgres_uri() -> Iterator[str]:

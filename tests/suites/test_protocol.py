@@ -386,7 +386,7 @@ def test_the_age_of_an_unanswered_event_counts_from_the_run_that_sent_it(world: 
         """The process is gone."""
 
     def die(when: str, word: str) -> None:
-        if (when, word.upper()) == ("before", "INSERT") and next(inserts) == 3:  # the acknowledgement, after the rate's and the contract's
+        if (when, word.upper()) == ("before", "INSERT") and next(inserts) == 3:  # rate, contract, acknowledgement
             raise Died
 
     inserts = count(1)
