@@ -26,10 +26,10 @@ demo: setup-run ## a made-up shop to a Customer.io workspace on this machine (KE
 sandbox: setup-run ## the page of the workspace that the demo left
 	@$(PY) scripts/demo.py --only-sandbox
 
-test: setup ## all tests but the long ones
+test: setup ## the tests
 	$(PY) -m pytest -n $(JOBS) -m "not soak and not more" $(ARGS)
 
-test-more: setup ## the scenarios that `make test` tries on DuckDB only, on PostgreSQL
+test-more: setup ## the longest of them, and the scenarios that `make test` tries on DuckDB only, on PostgreSQL
 	$(PY) -m pytest -n $(JOBS) -m "more and not soak" $(ARGS)
 
 soak: setup ## the long tests

@@ -34,6 +34,10 @@ def plain_environment() -> Iterator[None]:
         yield
 
 
+# what takes longest, beside the scenarios of tests/suites on one more warehouse: in CI, not in every `make test`
+LONGEST = ("tests/catalogue/test_messages.py", "tests/e2e/test_online_retail.py", "tests/e2e/test_shopify.py")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Where the figures of docs/reliability.md go."""
     parser.addoption("--bars", metavar="FILE", help="append the figures of the reliability bars to FILE (JSON lines)")
@@ -70,6 +74,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks follow from what a test uses; without a browser its tests say why they are left out."""
     browser = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
     for item in items:
+        if item.nodeid.startswith(LONGEST):
+            item.add_marker("more")
         case = getattr(item, "callspec", None)
         if "postgres_uri" in getattr(item, "fixturenames", ()) or (case and "postgres" in case.params.values()):
             item.add_marker("postgres")
