@@ -36,7 +36,7 @@ def test_hostile_yaml_is_refused_with_its_place(tmp_path: Path, bar: Bar) -> Non
         assert known, (text, str(problem))
     assert not mark.exists()
     assert taken == []
-    assert slowest < 1.5
+    assert slowest < 10, "a bomb takes minutes, whatever else the machine does"
     bar(39, "YAML files that ran something or were taken", found=len(taken) + mark.exists(), goal="0", of=f"{len(YAML)} files")
     bar(39, "hostile inputs tried: YAML files", found=len(set(YAML)), goal=">= 60")
 
