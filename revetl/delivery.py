@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from tenacity import RetryCallState, stop_after_attempt, wait_exponential
@@ -470,7 +470,7 @@ class Window:
         operations = request.batch.operations
         self._known.doubt |= request.maybe_applied
         self._known.accepted.extend(_ranges(operations, (r.seq for r in verdict.refusals)))
-        self._known.refusals.extend(verdict.refusals)
+        self._known.refusals.extend(replace(refusal, unsure=request.maybe_applied) for refusal in verdict.refusals)
         stats = self.stats
         stats.rows += len(operations)
         stats.refused += len(verdict.refusals)

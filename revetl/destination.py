@@ -66,6 +66,7 @@ class Refusal:
         outline: what the value looks like (`outline.py`), where our own check refused.
         status: HTTP status of the answer, 0 where our own check refused before sending.
         fails: the contract says that such a row stops the sync.
+        unsure: an earlier attempt of the same run had no answer, so the row may have arrived all the same.
     """
 
     seq: int
@@ -76,6 +77,7 @@ class Refusal:
     outline: str = ""
     status: int = 0
     fails: bool = False
+    unsure: bool = False
 
 
 class Warned(NamedTuple):

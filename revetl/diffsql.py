@@ -56,7 +56,7 @@ from revetl.dialects import (
 )
 from revetl.errors import ContractBroken
 from revetl.identity import EARLY, LATER, Contest, clearable, email_sql, settle
-from revetl.tables import AMOUNT, MONEY, StreamTables, field_column, quoted
+from revetl.tables import AMOUNT, MONEY, StreamTables, doubtful, field_column, quoted
 
 MASK_BITS = 62
 MOST_ARGUMENTS = 100  # of a function of PostgreSQL
@@ -888,8 +888,8 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
         cases.append((without, sa.literal(nobody)))
         cases.append((sa.true(), sa.literal("event")))
     if known.has_state:
-        cases.append((sa.and_(o.c._outcome == "unknown", o.c._first_at < options.now_s * 1000 - UNKNOWN_HORIZON_MS),
-                      sa.literal("held")))  # fmt: skip
+        old = o.c._first_at < options.now_s * 1000 - UNKNOWN_HORIZON_MS
+        cases.append((sa.and_(o.c._outcome == "unknown", old), sa.literal("held")))
         cases.append((o.c._outcome == "held", sa.literal("held_before")))
     cases.append((without, sa.literal(nobody)))
     joined, known_person, sure = _owned(joined, {"_person": m.c._person}, owners)
@@ -914,6 +914,8 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
         cases.append((sa.and_(o.c._outcome == "refused", o.c._contract == sync.contract_digest(),
                               o.c._values == m.c._digest,
                               o.c._last_try > options.now_s * 1000 - REFUSED_RETRY_MS), sa.literal("refused")))  # fmt: skip
+    if known.has_state:  # it was refused, and may have arrived before that
+        cases.append((sa.and_(doubtful(o), old), sa.literal("held")))
     cases.append((_too_late(sync, options, m.c._occurred_at), sa.literal("late")))
     cases.append((m.c._occurred_at > options.now_s + FUTURE_SLACK_S, sa.literal("future")))
     if options.before_s is not None:
@@ -965,9 +967,8 @@ def _sent_before(
         return joined, first.c._fence < since
     u = tables.open.alias("u")
     joined = joined.join(
-        u, sa.and_(m.c._variant == old_name, u.c._key == m.c._key, u.c._variant == "",
-                   u.c._outcome.in_(["unknown", "held"])), isouter=True,
-    )  # fmt: skip
+        u, sa.and_(m.c._variant == old_name, u.c._key == m.c._key, u.c._variant == "", doubtful(u)), isouter=True
+    )
     return joined, sa.or_(first.c._key.is_not(None), u.c._key.is_not(None))
 
 

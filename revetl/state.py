@@ -38,12 +38,14 @@ from revetl.diffsql import SEND_LAST, Known, Shape, row_digest
 from revetl.errors import LeaseHeld, LeaseLost, StateDamaged, WarehouseError
 from revetl.seal import Seal, measure
 from revetl.tables import (
+    DOUBT,
     MERGED,
     MONEY,
     SCHEMA_VERSION,
     SHARED,
     TOMBS,
     StreamTables,
+    doubtful,
     field_column,
     merged_table,
     quoted,
@@ -60,6 +62,8 @@ RESET = "reset"  # in the log: a person has dropped the stream's tables by `reve
 LEASE_MS = 180_000
 DRAIN_MS = 60_000  # assumption A2: a request is applied within 60 s of its last byte, or never
 ID_SCHEME = 1
+UNSURE = "refused_unsure"  # in the acknowledgements: refused, after an attempt that had no answer
+REFUSALS = ("refused", UNSURE)
 FEW_RANGES = 200
 
 Range = tuple[int, int]
@@ -730,7 +734,7 @@ class Stream:
             for low, high in merged(ranges)
         ]
         rows += [
-            {"fence": fence, "seq_from": r.seq, "seq_to": r.seq, "outcome": "refused", "status": r.status,
+            {"fence": fence, "seq_from": r.seq, "seq_to": r.seq, "outcome": UNSURE if r.unsure else "refused", "status": r.status,
              "reason": r.reason, "rule": r.rule, "field": r.field, "message": r.message, "outline": r.outline}
             for r in acks.refusals
         ]  # fmt: skip
@@ -751,10 +755,10 @@ class Stream:
         ack = self.tables.ack
         ranges = self.warehouse.fetch(
             sa.select(ack.c.seq_from, ack.c.seq_to, ack.c.outcome).where(
-                ack.c.fence == plan.fence, ack.c.outcome != "refused"
+                ack.c.fence == plan.fence, ack.c.outcome.not_in(REFUSALS)
             )
         )
-        no = sa.select(sa.func.count()).where(ack.c.fence == plan.fence, ack.c.outcome == "refused")
+        no = sa.select(sa.func.count()).where(ack.c.fence == plan.fence, ack.c.outcome.in_(REFUSALS))
         refused = bool(self.warehouse.fetch(no)[0][0])
         covered = _clip(merged((low, high) for low, high, outcome in ranges if outcome == "accepted"), above, hwm)
         unknown = _clip(gaps([(low, high) for low, high, _ in ranges], hwm), above, hwm)
@@ -817,14 +821,14 @@ class Stream:
         """
         o, t = self.tables.open, self.tables.state
         known = {**self.control.known_copies(), name: lease.fence}
-        doubtful = sa.select(
+        perhaps = sa.select(
             o.c._key, sa.literal(name), sa.func.coalesce(o.c._values, ""), _big(0), _big(lease.fence), _big(self.dialect.now_ms())
-        ).where(o.c._variant == "", o.c._outcome.in_(["unknown", "held"]), o.c._key.not_in(
+        ).where(o.c._variant == "", doubtful(o), o.c._key.not_in(
             sa.select(t.c._key).where(t.c._variant == name)))  # fmt: skip
         with self.warehouse.transaction():
             values: dict[str, Any] = {"copies": json.dumps(known)}
             if self.open_rows and self.warehouse.execute(
-                sa.insert(t).from_select(["_key", "_variant", "_digest", "_contract", "_fence", "_acked_at"], doubtful)
+                sa.insert(t).from_select(["_key", "_variant", "_digest", "_contract", "_fence", "_acked_at"], perhaps)
             ):
                 self._seal = self._measure(t)
                 values |= {"state_rows": self._seal.rows, "state_seal": self._seal.text()}
@@ -842,14 +846,14 @@ class Stream:
         self.read()
 
     def hold_expired(self, lease: Lease, plan: sa.Table) -> None:
-        """Mark events whose unknown outcome is too old as held."""
+        """Mark events as held that may have arrived, and were sent too long ago."""
         o = self.tables.open
         these = sa.exists().where(plan.c._op == "held", plan.c._key == o.c._key, plan.c._variant == o.c._variant)
         with self.warehouse.transaction():
             self.warehouse.execute(
                 sa.update(o)
-                .where(o.c._outcome == "unknown", these)
-                .values(_outcome="held", _reason="unknown_outcome")
+                .where(o.c._outcome != "held", these)
+                .values(_outcome="held", _reason="unknown_outcome", _rule="", _field="", _message="", _outline="")
             )
             self._guarded(lease, open_seal=self._measure(self.tables.open).text())
 
@@ -904,7 +908,7 @@ class Stream:
             condition = sa.and_(sa.exists().where(*within), seq.between(covered[0][0], covered[-1][1]))
         if refused:
             x = ack.alias("x")
-            named = sa.exists().where(x.c.fence == plan.fence, x.c.outcome == "refused", x.c.seq_from == seq)
+            named = sa.exists().where(x.c.fence == plan.fence, x.c.outcome.in_(REFUSALS), x.c.seq_from == seq)
             condition = sa.and_(condition, ~named)
         return condition
 
@@ -944,35 +948,48 @@ class Stream:
             keys = sa.exists().where(accepted, c._key == o.c._key, c._variant == o.c._variant)
         self.warehouse.execute(sa.delete(o).where(keys))
 
-    def _merge_open(self, plan: PlanTable, facts: Mapping[str, Any], rows: Any, where: Any) -> None:  # noqa: ANN401
+    def _merge_open(
+        self, plan: PlanTable, facts: Mapping[str, Any], rows: Any, where: Any, sent: Any  # noqa: ANN401 SQL expressions
+    ) -> None:
+        """Put rows of a plan into `open`.
+
+        Args:
+            sent: whether an attempt of this plan had no answer.
+        """
         c = plan.table.c
         snapshot = self.tables.keeps_values
+        variant = sa.literal("") if snapshot else c._variant
+        before = self.tables.open.alias("b")
+        doubted = doubtful(before)
+        # the age of a row without an answer counts from when it may first have been sent, whoever settles it
+        intent = sa.select(self.tables.ctl.c.intent_at).scalar_subquery()
+        since = sa.case((sa.or_(doubted, sa.not_(sent)), before.c._first_at))
         values = row_digest(self.dialect, [c[f.name] for f in plan.fields]) if snapshot else c._digest
         found = {
             "_key": c._key,
-            "_variant": sa.literal("") if snapshot else c._variant,
-            "_op": c._op,
+            "_variant": variant,
+            "_op": c._op if snapshot else sa.case((sa.or_(doubted, sent), DOUBT), else_=c._op),
             **facts,
             "_contract": sa.literal(plan.contract_digest),
             "_values": values,
             "_fence": _big(plan.fence),
-            # the age of a row without an answer counts from when it may first have been sent, whoever settles it
-            "_first_at": sa.select(self.tables.ctl.c.intent_at).scalar_subquery(),
+            "_first_at": sa.func.coalesce(since, intent),
             "_last_try": _big(self.dialect.now_ms()),
         }
         names = [column.name for column in self.tables.open.columns]
-        source = sa.select(*(found[name].label(quoted(name)) for name in names)).select_from(rows).where(where)
-        update = [name for name in names if name not in {"_key", "_variant", "_first_at"}]
+        joined = rows.join(before, sa.and_(before.c._key == c._key, before.c._variant == variant), isouter=True)
+        source = sa.select(*(found[name].label(quoted(name)) for name in names)).select_from(joined).where(where)
+        update = [name for name in names if name not in {"_key", "_variant"}]
         self.warehouse.execute(
             Merge(self.tables.open, source, on=["_key", "_variant"], update=update, insert=names)
         )
 
     def _open_refused(self, plan: PlanTable, above: int, hwm: int) -> None:
         x, seq = self.tables.ack.alias("x"), plan.table.c._seq
-        facts = {"_outcome": x.c.outcome, "_reason": x.c.reason, "_rule": x.c.rule, "_field": x.c.field,
+        facts = {"_outcome": sa.literal("refused"), "_reason": x.c.reason, "_rule": x.c.rule, "_field": x.c.field,
                  "_message": x.c.message, "_outline": x.c.outline, "_status": x.c.status}  # fmt: skip
-        on = sa.and_(x.c.fence == plan.fence, x.c.outcome == "refused", x.c.seq_from == seq)
-        self._merge_open(plan, facts, plan.table.join(x, on), sa.and_(seq > above, seq <= hwm))
+        on = sa.and_(x.c.fence == plan.fence, x.c.outcome.in_(REFUSALS), x.c.seq_from == seq)
+        self._merge_open(plan, facts, plan.table.join(x, on), sa.and_(seq > above, seq <= hwm), x.c.outcome == UNSURE)
 
     def _open_unknown(self, plan: PlanTable, unknown: Sequence[Range]) -> None:
         empty = sa.literal("")
@@ -981,7 +998,7 @@ class Stream:
         for start in range(0, len(unknown), FEW_RANGES):
             part = unknown[start : start + FEW_RANGES]
             where = sa.or_(*(plan.table.c._seq.between(low, high) for low, high in part))
-            self._merge_open(plan, facts, plan.table, where)
+            self._merge_open(plan, facts, plan.table, where, sa.true())
 
     def _unseal(self, lease: Lease) -> None:
         """Before the state's columns change, which is before the fold's transaction: a kill between is no damage."""

@@ -37,6 +37,7 @@ PROFILES = "profiles"
 RATES = "rates"
 SHARED = ("runs", "sync_log", RATES)  # made by the first run
 AMOUNT = sa.Numeric(38, 9)  # of purchases and refunds, as sent
+DOUBT = "doubt"  # the `_op` in `open` of an event that had no answer once, whatever happened to it since
 MONEY = ("_amount", "_currency", "_recorded")  # the ledger's columns of streams that declare `money:`
 LONGEST_NAME = 60  # PostgreSQL cuts names at 63 bytes without a word
 
@@ -148,6 +149,16 @@ class StreamTables:
     def plan(self, fence: int, columns: Sequence[str] = ()) -> sa.Table:
         """The frozen plan of one run; columns as `diffsql` gives them."""
         return self._table(f"plan__{self.uid}__{fence}", [sa.Column(quoted(name), sa.types.NULLTYPE) for name in columns])
+
+
+def doubtful(open_rows: Any) -> Any:  # noqa: ANN401 SQL
+    """Whether an event may have arrived though it is not acknowledged; a refusal does not take that back.
+
+    Args:
+        open_rows: the table `open__<uid>`, or a selection of it.
+    """
+    c = open_rows.c
+    return sa.or_(c._outcome.in_(["unknown", "held"]), c._op == DOUBT)
 
 
 def stream_tables(schema: str, sync: Sync, fields: Sequence[tuple[str, Any]] = ()) -> StreamTables:

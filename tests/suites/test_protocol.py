@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from revetl.contracts import WhenMissing
+from revetl.contracts import Sync, WhenMissing
 from revetl.delivery import DeliverySettings, RealClock
 from revetl.engine import RunOptions
 from revetl.errors import DestinationDown, ExitCode, Interrupted, LeaseLost, WarehouseError
 from revetl.state import LEASE_MS
-from tests.suites.world import FAST, SCHEMA, SandboxDestination, World, people_sync
+from tests.suites.world import FAST, SCHEMA, SandboxDestination, World, attribute, orders_sync, people_sync
 
 ONE_TRY = DeliverySettings(
     requests_per_second=100_000, operations_per_second=10_000_000, max_batch_operations=100, request_deadline_s=5,
@@ -117,6 +117,74 @@ def test_an_event_whose_unknown_outcome_is_old_is_held_for_a_person(world: World
 
     assert (result.requests, result.syncs[0].counts.held, result.exit_code) == (0, 2, ExitCode.ROWS_REFUSED)
     assert world.run("orders").syncs[0].counts.held == 2
+
+
+def capped(maximum: int) -> list[Sync]:
+    fields = (attribute("order_id", required=True), attribute("value", "number", maximum=maximum))
+    return [people_sync(), orders_sync(fields=fields)]
+
+
+def unanswered_then_refused(world: World) -> None:
+    """o2 takes effect without an answer; then its value breaks the contract."""
+    world.syncs = capped(1_000)
+    world.run("people")
+    applied_but_not_answered(world)
+    world.run("orders", settings=ONE_TRY, backfill=True)
+    assert world.held()["events"] == {"Order Completed": 2}
+    world.forget_drain()
+    world.sql("UPDATE orders SET value = 5000 WHERE order_id = 'o2'")
+    assert world.run("orders", backfill=True).syncs[0].refused_now == 1
+
+
+def test_a_refusal_does_not_cover_that_an_event_may_have_arrived(world: World) -> None:
+    """Soon after, the same id keeps it from counting twice; later on a person must say what to do."""
+    unanswered_then_refused(world)
+    world.sql(f"UPDATE {SCHEMA}.open__orders01 SET _first_at = _first_at - 21 * 3600 * 1000")
+    still = world.run("orders", backfill=True)
+    assert (still.syncs[0].counts.refused, still.syncs[0].counts.held, still.requests) == (1, 0, 0)
+    world.sql("UPDATE orders SET value = 50 WHERE order_id = 'o2'")
+
+    late = world.run("orders", backfill=True)
+
+    assert (late.syncs[0].counts.held, late.requests, late.exit_code) == (1, 0, ExitCode.ROWS_REFUSED)
+    [why] = world.ask(f"SELECT _outcome, _reason, _rule, _message FROM {SCHEMA}.open__orders01")
+    assert why == ("held", "unknown_outcome", "", "")
+
+
+def test_an_event_that_was_refused_after_it_had_no_answer_has_one_effect(world: World) -> None:
+    unanswered_then_refused(world)
+    world.sql("UPDATE orders SET value = 50 WHERE order_id = 'o2'")
+
+    assert world.run("orders", backfill=True).syncs[0].acknowledged == 1
+
+    assert world.held()["events"] == {"Order Completed": 2}
+    assert world.ask(f"SELECT count(*) FROM {SCHEMA}.open__orders01") == [(0,)]
+
+
+def test_an_event_refused_at_an_attempt_after_one_without_an_answer_may_have_arrived(world: World) -> None:
+    world.run("people")
+    world.api("/sandbox/faults", {"faults": [{"kind": "apply_then_fail"}, {"kind": "reject", "key": "a"}]})
+    result = world.run("orders", backfill=True, settings=replace(FAST, attempts=3, backoff_first_s=0.001))
+    refused = result.syncs[0].refused_now
+    assert refused >= 1
+    rows = world.ask(f"SELECT _outcome, _op FROM {SCHEMA}.open__orders01")
+    assert rows == [("refused", "doubt")] * refused
+
+
+def test_the_age_of_an_unanswered_event_does_not_count_from_an_earlier_refusal(world: World) -> None:
+    """It was refused long ago, corrected, and has no answer since today: its id is still remembered."""
+    world.syncs = capped(1)
+    world.run("people")
+    assert world.run("orders", backfill=True).syncs[0].refused_now == 2
+    world.sql(f"UPDATE {SCHEMA}.open__orders01 SET _first_at = _first_at - 21 * 3600 * 1000")
+    world.syncs = capped(1_000)
+    applied_but_not_answered(world)
+    assert world.run("orders", settings=ONE_TRY, backfill=True).syncs[0].unsent == 2
+    world.forget_drain()
+
+    assert world.run("orders", backfill=True).syncs[0].acknowledged == 2
+
+    assert world.held()["events"] == {"Order Completed": 2}
 
 
 def test_events_wait_while_their_persons_last_outcome_is_unknown(world: World) -> None:

@@ -224,6 +224,26 @@ def test_an_event_without_an_answer_from_before_the_rename_is_not_sent_under_the
     assert sent(before)[OLD] == 3
 
 
+def test_an_event_that_had_no_answer_and_was_then_refused_is_not_sent_under_the_old_name_again(before: World) -> None:
+    """It arrived before the rename, broke the contract afterwards, and is corrected after the rename."""
+    fields = (attribute("order_id", required=True), attribute("value", "number", maximum=100))
+    before.syncs[1] = orders_sync(event=OLD, fields=fields)
+    before.order("o3", "a", 0.1, 5)
+    lost = lambda: Cut(before.box, lambda body: "after" if b'"o3"' in body else "")  # noqa: E731 one use
+    before.run(settings=replace(FAST, attempts=1), destination=lost)
+    before.forget_drain()
+    before.sql("UPDATE orders SET value = 500 WHERE order_id = 'o3'")
+    assert before.run().syncs[1].refused_now == 1
+    before.sql("UPDATE orders SET value = 50 WHERE order_id = 'o3'")
+    before.syncs[1] = renamed(fields=fields)
+
+    assert before.diff().syncs[1].counts.copied == 0
+    for _ in range(2):
+        assert before.run().exit_code == ExitCode.OK
+
+    assert sent(before)[OLD] == 3
+
+
 def test_a_refused_copy_is_a_matter_of_its_own(before: World) -> None:
     before.syncs[1] = renamed(fields=(attribute("order_id", required=True), attribute("value", "number", maximum=100)))
     before.order("o3", "a", 0.1, 500)
