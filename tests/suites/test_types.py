@@ -306,7 +306,7 @@ def test_a_thousand_ids_go_in_one_call(club: World) -> None:
     result = club.run("vips")
     assert result.requests == 2
     calls = [r for r in club.api("/sandbox/journal")["requests"] if r["path"].startswith("/api/v1/segments")]
-    assert [r["operations"] for r in calls] == [1_000, 501]
+    assert sorted(r["operations"] for r in calls) == [501, 1_000], "sent side by side: either may arrive first"
     assert len(members(club)) == 1_501
 
 
