@@ -199,6 +199,11 @@ class SyncType(StrEnum):
         return self not in {SyncType.EVENT, SyncType.PAGE, SyncType.SCREEN, SyncType.MERGE}
 
     @property
+    def happens(self) -> bool:
+        """Whether a row is something that happened at a time: events and views."""
+        return self in {SyncType.EVENT, SyncType.PAGE, SyncType.SCREEN}
+
+    @property
     def waits_for_people(self) -> bool:
         """Whether a row belongs to a person, and goes out only once Customer.io has acknowledged that person."""
         return self not in {SyncType.PERSON, SyncType.OBJECT, SyncType.SUPPRESSION}

@@ -498,7 +498,8 @@ class Engine:
             requests=requests, seconds=seconds, samples=found, fingerprint=_fingerprint(compiled, stream, counts, asked),
             checked=checked, quarantine=held_back, lookalikes=alike, visitors=visits,
             contract=Difference.of(Recorded.read(stream.control.contract), declared), dual_sends=dual,
-            warnings=(*renames.notices(declared, dual), *(self._drift_notices(declared, drift[1]) if drift else ())),
+            warnings=(*renames.notices(declared, dual), *_only_recorded(sync, options, first_run=first_run),
+                      *(self._drift_notices(declared, drift[1]) if drift else ())),
         )  # fmt: skip
 
     def _samples(self, shape: Shape, plan: Any, stream: Stream, known: Known, show: int) -> tuple[Sample, ...]:  # noqa: ANN401
@@ -903,7 +904,7 @@ class Engine:
             )
         if options.baseline:
             return problems  # nothing is sent, so no guard has anything to guard
-        if first_run and sync.type is SyncType.EVENT and sync.initial is Initial.SEND and not options.backfill:
+        if first_run and sync.type.happens and sync.initial is Initial.SEND and not options.backfill:
             problems.append(
                 GuardTripped(
                     f"sync {sync.name!r}: the first run would send {counts.sendable + counts.late:,} {sync.type.noun} of the "
@@ -1290,7 +1291,8 @@ class _Run:
         dual = engine._dual_sends(declared)
         job = _Job(
             compiled=compiled, declared=declared, version=version.number, dual_sends=dual,
-            warnings=[*renames.notices(declared, dual), *(engine._drift_notices(declared, drift[1]) if drift else ())],
+            warnings=[*renames.notices(declared, dual), *_only_recorded(sync, self.options, first_run=first_run),
+                      *(engine._drift_notices(declared, drift[1]) if drift else ())],
             stream=stream,
             lease=lease, shape=shape, plan=plan, counts=counts, contracts=contracts,
             first_run=first_run, started=started, key_kind=str(shape.key.kind), lease_until=lease_until,
@@ -1753,6 +1755,18 @@ class _Run:
                 self.warehouse.execute(sa.insert(log).values(rows))
         except RevetlError as problem:
             self.observer.note(f"the run could not be logged in the warehouse: {problem.message}")
+
+
+def _only_recorded(sync: Sync, options: RunOptions, *, first_run: bool) -> list[Notice]:
+    """What to say where somebody asks for the past, and the sync's first run only writes it down."""
+    if not (first_run and options.backfill and sync.type.happens and sync.initial is Initial.BASELINE):
+        return []
+    return [Notice(
+        code="RV276", message=f"sync {sync.name!r}: --backfill sends nothing of it: this is its first run, and "
+        "`initial: baseline` records the past as already sent",
+        hint=f"to send the past after all: set `initial: send`, then: revetl state reset --select {sync.name}, "
+        f"and: revetl run --select {sync.name} --backfill",
+    )]  # fmt: skip
 
 
 def _fingerprint(compiled: CompiledSync, stream: Stream, counts: Counts, asked: Options) -> str:

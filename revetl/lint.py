@@ -147,7 +147,7 @@ def _of_events(syncs: Iterable[Sync]) -> list[Sync]:
 
 
 def _with_properties(syncs: Iterable[Sync]) -> list[Sync]:
-    return [sync for sync in syncs if sync.type in {SyncType.EVENT, SyncType.PAGE, SyncType.SCREEN}]
+    return [sync for sync in syncs if sync.type.happens]
 
 
 def _of_people(syncs: Iterable[Sync]) -> list[Sync]:

@@ -76,7 +76,7 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV095": "a wrong policy for late events", "RV096": "no such property", "RV097": "a refund that undoes no purchase",
     "RV217": "a plan that is another one", "RV255": "a rule that stops the sync", "RV270": "a purchase of two syncs",
     "RV271": "no money to reconcile", "RV273": "events that are not sent in time", "RV274": "max_triggering",
-    "RV275": "no time to backfill before",
+    "RV275": "no time to backfill before", "RV276": "a backfill of what is only recorded",
     "RV260": "an old name that would end before its day", "RV262": "an old name ends soon", "RV263": "an old name has ended",
     "RV213": "max_first_run", "RV214": "events of the past", "RV215": "no success for too long", "RV216": "max_growth",
     "RV340": "an `ignore` of no known finding", "RV341": "an `ignore` without a reason", "RV342": "a name with two meanings",

@@ -731,6 +731,8 @@ def done_line(result: RunResult, style: Style) -> str:
     total = {**total, "acknowledged": total["acknowledged"] - recorded, "recorded": recorded}
     order = ("acknowledged", "recorded", "refused", "quarantined", "held", "waiting", "left", "unsent", "warned")
     words = ", ".join(f"{total[name]:,} {name}" for name in order if total[name] or name == "acknowledged")
+    if overdue := sum(r.latency is not None and r.latency.verdict == "error" for r in result.syncs):
+        words += f", {plural(overdue, 'sync')} above its latency's `error`".replace("syncs above its", "syncs above their")
     speed = f"{plural(result.requests, 'request')}, {duration(result.seconds)}"
     retries = f", {plural(result.retries, 'retry').replace('retrys', 'retries')}" if result.retries else ""
     color = "green" if int(result.exit_code) == 0 else "yellow" if int(result.exit_code) == 1 else "red"

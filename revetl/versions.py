@@ -215,6 +215,8 @@ def _field(name: str, old: Facts, new: Facts) -> Iterator[Change]:
     yield from _policies(name, old, new)
     yield from _inside(name, old, new)
     known = {"name", "type", "required", "on_null", "items", "item", "renamed_from", *_POLICY, *_RULES}
+    if old.get("column") != new.get("column"):  # a name that moves with its column, or away from it, moves no column
+        old, new = ({**facts, "column": facts.get("column", facts["name"])} for facts in (old, new))
     for key in (*_FORM, *sorted({*old, *new} - known - {*_FORM})):
         if old.get(key) != new.get(key):
             yield Change(kind="changed", name=name, text=f"{key} {_was(old.get(key), new.get(key))}")

@@ -176,6 +176,19 @@ def test_a_backfill_of_only_what_is_older_leaves_the_rest_to_an_ordinary_run_or_
     assert world.held()["events"] == {"Order Completed": 30}
 
 
+def test_a_backfill_whose_first_run_only_records_says_so(world: World) -> None:
+    history(world, 4, 30)
+    world.syncs[1] = orders_sync(initial=Initial.BASELINE)
+    assert [w.code for w in world.diff(backfill=True).syncs[1].warnings] == ["RV276"]
+    assert world.diff().syncs[1].warnings == ()
+
+    recorded = world.run(backfill=True).syncs[1]
+
+    assert [w.code for w in recorded.warnings] == ["RV276"]
+    assert (recorded.acknowledged, world.held()["events"]) == (35, {}), "with that of tomorrow"
+    assert world.run(backfill=True).syncs[1].warnings == (), "it is no first run any more"
+
+
 def test_a_backfill_before_a_day(world: World) -> None:
     history(world, 4, 30)
     [(before,)] = world.ask("SELECT CAST(extract(epoch FROM current_timestamp - interval '90 hours 30 minutes') AS bigint)")

@@ -482,6 +482,17 @@ def test_views_are_sent_once_under_the_name_of_their_row(world: World, kind: Syn
     assert world.held()[f"{kind}s"] == {"/": 1, "/pricing": 1}
 
 
+def test_views_of_the_past_want_a_backfill_too(world: World) -> None:
+    views = sync(SyncType.PAGE, "views", key="view", occurred_at="seen_at", event_column="path", initial=Initial.SEND)
+    world.syncs = [people_sync(), views]
+    table(world, "views", "view text, person text, path text, seen_at timestamp with time zone",
+          "'1', 'a', '/pricing', current_timestamp - 1 * interval '1 hour'")  # fmt: skip
+    stopped = by_name(world.run())["views"]
+    assert stopped.error.code == "RV214"
+    assert world.held()["pages"] == {}
+    assert by_name(world.run(backfill=True))["views"].acknowledged == 1
+
+
 # --- unsubscribed, and preferences -------------------------------------------------------------------------------------
 
 
