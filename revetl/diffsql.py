@@ -272,12 +272,12 @@ def _text_key(dialect: Dialect, column: Column, rule: str) -> Any:  # noqa: ANN4
     return email_sql(dialect, value) if rule == "email" else value
 
 
-def _blank(value: Any) -> Any:  # noqa: ANN401 a SQL expression
+def blank(value: Any) -> Any:  # noqa: ANN401 a SQL expression
     """Null, empty, spaces only, or zero-width space only."""
     return sa.func.coalesce(sa.func.trim(sa.func.replace(value, "\u200b", "")), "") == ""
 
 
-def _unwanted(dialect: Dialect, known: Known, rule: str, person: Any) -> list[Any]:  # noqa: ANN401 SQL expressions
+def not_wanted(dialect: Dialect, known: Known, rule: str, person: Any) -> list[Any]:  # noqa: ANN401 SQL expressions
     """The conditions under which nothing is sent of a person: forgotten on request, or suppressed by a sync."""
     found = [] if known.tombs is None else [_forgotten(dialect, known.tombs, rule, person)]
     return found if known.suppressed is None else [*found, person.in_(known.suppressed)]
@@ -313,14 +313,14 @@ def row_digest(dialect: Dialect, values: Sequence[Any]) -> Any:  # noqa: ANN401 
     return dialect.digest(parts[0] if parts else sa.literal(""))
 
 
-def _key_of(dialect: Dialect, shape: Shape) -> Any:  # noqa: ANN401 a SQL expression
+def key_of(dialect: Dialect, shape: Shape) -> Any:  # noqa: ANN401 a SQL expression
     """The key of a model's row: an identifier in the form in which it is sent, or the text of a fact's key."""
     kind, rule = shape.sync.type, shape.sync.identifier.value
     key = _text_key(dialect, shape.key, rule if kind.keyed_by_person else "")
     if not kind.keyed_by_pair:
         return key
-    person = _person_of(dialect, shape)
-    return sa.case((sa.or_(person.is_(None), _blank(key)), sa.cast(sa.null(), sa.Text)), else_=_pair(person, key))
+    person = person_of(dialect, shape)
+    return sa.case((sa.or_(person.is_(None), blank(key)), sa.cast(sa.null(), sa.Text)), else_=_pair(person, key))
 
 
 def _pair(first: Any, second: Any) -> Any:  # noqa: ANN401 SQL expressions
@@ -334,13 +334,13 @@ def _half(pair: Any, place: int) -> Any:  # noqa: ANN401 SQL expressions
     return sa.cast(sa.cast(pair, sa.JSON).op("->>")(sa.literal_column(str(place))), sa.Text)
 
 
-def _person_of(dialect: Dialect, shape: Shape) -> Any:  # noqa: ANN401 a SQL expression
+def person_of(dialect: Dialect, shape: Shape) -> Any:  # noqa: ANN401 a SQL expression
     """The identifier of a row's person; NULL where there is none."""
     nothing = sa.cast(sa.null(), sa.Text)
     if shape.person is None:
         return nothing
     person = _text_key(dialect, shape.person, shape.sync.identifier.value)
-    return sa.case((_blank(person), nothing), else_=person)
+    return sa.case((blank(person), nothing), else_=person)
 
 
 def _owned(joined: Any, row: Mapping[str, Any], owners: Sequence[Owner]) -> tuple[Any, Any, Any]:  # noqa: ANN401 SQL
@@ -374,7 +374,7 @@ def _model(
         _sendable(field, canonical_value(dialect, field, column, canonical)).label(quoted(field_column(field.name)))
         for field, column, canonical in zip(shape.sync.fields, shape.columns, shape.canonical, strict=True)
     ]
-    head = [sa.literal(1).label("_m"), _key_of(dialect, shape).label("_key"), *extra]
+    head = [sa.literal(1).label("_m"), key_of(dialect, shape).label("_key"), *extra]
     if not spellings:
         return sa.select(*head, *fields).select_from(subquery_text(sql, "m")).subquery("m")
     raw = sa.cast(source_column(shape.key.name), sa.Text).label("_raw")
@@ -389,7 +389,7 @@ def _model(
 
 def model_keys(dialect: Dialect, shape: Shape, sql: str) -> sa.Select[Any]:
     """The keys that a model gives, as they are sent."""
-    return sa.select(_key_of(dialect, shape).label("_key")).select_from(subquery_text(sql, "k"))
+    return sa.select(key_of(dialect, shape).label("_key")).select_from(subquery_text(sql, "k"))
 
 
 def _too_late(sync: Sync, options: Options, occurred: Any) -> Any:  # noqa: ANN401 SQL expressions
@@ -426,7 +426,7 @@ def _occurred(dialect: Dialect, shape: Shape) -> Any:  # noqa: ANN401 a SQL expr
 
 def purchases_due(dialect: Dialect, shape: Shape, sql: str, options: Options) -> sa.Select[Any]:
     """The purchases that a run would send if Customer.io had none: `_key`, `_amount`, `_occurred_at`, once a key."""
-    extra = [_occurred(dialect, shape).label("_occurred_at"), _person_of(dialect, shape).label("_person")]
+    extra = [_occurred(dialect, shape).label("_occurred_at"), person_of(dialect, shape).label("_person")]
     m = _model(dialect, shape, sql, extra)
     in_time = sa.and_(sa.not_(_too_late(shape.sync, options, m.c._occurred_at)),
                       m.c._occurred_at <= options.now_s + FUTURE_SLACK_S)  # fmt: skip
@@ -446,10 +446,11 @@ def keys_of(dialect: Dialect, shape: Shape, sql: str, people: Sequence[str]) -> 
     theirs: Any = sa.false()
     if shape.person is not None:
         theirs = _text_key(dialect, shape.person, shape.sync.identifier.value).in_(people)
-    return sa.select(_key_of(dialect, shape).label("_key")).select_from(subquery_text(sql, "k")).where(theirs)
+    return sa.select(key_of(dialect, shape).label("_key")).select_from(subquery_text(sql, "k")).where(theirs)
 
 
-def _open_rows(tables: StreamTables, *variants: str) -> sa.Subquery:
+def open_rows(tables: StreamTables, *variants: str) -> sa.Subquery:
+    """What is open of the model's rows, and of their copies under these old names."""
     o = tables.open
     return (
         sa.select(o.c._key, o.c._variant, o.c._op, o.c._outcome, o.c._contract, o.c._values, o.c._first_at, o.c._last_try)
@@ -458,7 +459,7 @@ def _open_rows(tables: StreamTables, *variants: str) -> sa.Subquery:
     )
 
 
-def _numbered(
+def numbered(
     rows: sa.Subquery, payload: Sequence[str], order: Sequence[str] | None, dialect: Dialect, *, copied: bool = False
 ) -> sa.Select[Any]:
     """Group what needs no sending, count rows a key, and number the rest in the order of sending.
@@ -541,14 +542,14 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
     otherwise, so that the fold keeps it.
     """
     sync = shape.sync
-    parts = {"_person": lambda: _person_of(dialect, shape), "_object": lambda: _text_key(dialect, shape.key, "")}
+    parts = {"_person": lambda: person_of(dialect, shape), "_object": lambda: _text_key(dialect, shape.key, "")}
     extra = [parts[name]().label(name) for name in tables.owned_by]
     extra += [source_column(shape.rank.name).label("_rank")] if shape.rank is not None else []
     m = _model(dialect, shape, sql, extra, spellings=options.spellings)
     names = [field_column(field.name) for field in sync.fields]
     erasing = sync.when_missing is not WhenMissing.IGNORE
     if known.has_state:
-        t, o = tables.state.alias("t"), _open_rows(tables)
+        t, o = tables.state.alias("t"), open_rows(tables)
         joined = m.join(t, m.c._key == t.c._key, full=True)
         key = sa.func.coalesce(m.c._key, t.c._key)
         joined = joined.join(o, o.c._key == key, full=erasing, isouter=True)
@@ -657,7 +658,7 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
     cases: list[tuple[Any, Any]] = []
     if options.spellings:
         cases.append((level1.c._clash, sa.literal("collision")))
-    unwanted = _unwanted(dialect, known, sync.identifier.value, person) if sync.names_people else []
+    unwanted = not_wanted(dialect, known, sync.identifier.value, person) if sync.names_people else []
     cases += [(one, sa.case((level1.c._m.is_(None), "stray"), else_="forgotten")) for one in unwanted]
     if known.merged is not None and sync.names_people and sync.type is not SyncType.SUPPRESSION:
         away = person.in_(merged_away(known.merged, sync))
@@ -691,7 +692,7 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
     if owners:
         nobody = "nobody" if sync.no_person is NoPerson.HOLD else "skipped"
         cases.append((level1.c._person.is_(None), sa.literal(nobody)))
-    cases.append((_blank(level1.c._key), sa.literal("bad_key")))
+    cases.append((blank(level1.c._key), sa.literal("bad_key")))
     if owners:
         cases.append((sa.not_(level1.c._owned), sa.literal("waiting")))
     if o is not None:
@@ -714,7 +715,7 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
     carried = [column.name for column in _contested(shape, m, olds)]
     level2 = sa.select(op.label("_op"), level1.c._key, *(level1.c[name] for name in (*payload, *carried))).subquery("r")
     if not shape.contested:
-        return _numbered(level2, payload, () if erasing else None, dialect)
+        return numbered(level2, payload, () if erasing else None, dialect)
     rows = _claiming(dialect, shape, _grouped(level2, (*payload, *carried), dialect).subquery("g"))
     settled_rows = settle(rows, _contest(dialect, shape, tables, known), payload)
     # nobody has an address yet: any order will do
@@ -798,7 +799,7 @@ def _ledger_changes(  # noqa: PLR0913 each is one part of the question
     rows = event_rows(dialect, shape, sql, tables, known, options, owners, purchases=purchases)
     names = [field_column(field.name) for field in shape.sync.fields]
     payload = ["_person", "_anonymous", "_occurred_at", "_variant", "_digest", *event_extras(shape), *names]
-    return _numbered(rows, payload, ("_occurred_at",), dialect, copied=shape.sync.renamed_from is not None)
+    return numbered(rows, payload, ("_occurred_at",), dialect, copied=shape.sync.renamed_from is not None)
 
 
 def event_extras(shape: Shape) -> list[str]:
@@ -821,7 +822,7 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
     names = [field_column(field.name) for field in sync.fields]
     nothing = sa.cast(sa.null(), sa.Text)
     anonymous: Any = sa.cast(source_column(shape.anonymous.name), sa.Text) if shape.anonymous else nothing
-    extra = [_person_of(dialect, shape).label("_person"), anonymous.label("_anonymous"),
+    extra = [person_of(dialect, shape).label("_person"), anonymous.label("_anonymous"),
              _occurred(dialect, shape).label("_occurred_at")]  # fmt: skip
     if shape.order is not None:
         extra.append(_text_key(dialect, shape.order, "").label("_order"))
@@ -853,14 +854,14 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
     cases: list[tuple[Any, Any]] = []
     key: Any = m.c._key
     kept: list[Any] = []
-    cases += [(buried, sa.literal("forgotten")) for buried in _unwanted(dialect, known, sync.identifier.value, m.c._person)]
+    cases += [(buried, sa.literal("forgotten")) for buried in not_wanted(dialect, known, sync.identifier.value, m.c._person)]
     if known.has_state:
         variants = [old_name] if old_name else []
         s = tables.state.c
         money = [s[name] for name in MONEY] if known.money and ledger else []
         t = sa.select(s._key, s._variant, s._contract, s._digest, s._occurred_at, *money).where(
             s._variant.in_(["", *variants])).subquery("t")  # fmt: skip
-        o = _open_rows(tables, *variants)
+        o = open_rows(tables, *variants)
 
         def alike(one: sa.Subquery) -> Any:  # noqa: ANN401 a SQL expression
             same_key = m.c._key == one.c._key
@@ -877,7 +878,7 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
         if old_name:
             joined, before = _sent_before(joined, m, tables, old_name, known.copies.get(old_name, 0))
             cases.append((before, sa.literal("before")))
-    cases.append((_blank(m.c._key), sa.literal("bad_key")))
+    cases.append((blank(m.c._key), sa.literal("bad_key")))
     nobody = {NoPerson.SKIP: "skipped", NoPerson.HOLD: "nobody", NoPerson.ANONYMOUS: "skipped"}[sync.no_person]
     anonymous_ok = sync.no_person is NoPerson.ANONYMOUS
     without: Any = m.c._person.is_(None)

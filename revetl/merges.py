@@ -32,13 +32,13 @@ from revetl.diffsql import (
     Options,
     Owner,
     Shape,
-    _blank,
-    _key_of,
-    _numbered,
-    _open_rows,
-    _person_of,
-    _unwanted,
+    blank,
+    key_of,
     merged_into,
+    not_wanted,
+    numbered,
+    open_rows,
+    person_of,
     row_digest,
 )
 from revetl.errors import ContractBroken
@@ -69,7 +69,7 @@ def merge_changes(  # noqa: PLR0913 each is one part of the question
     pairs = _pairs(dialect, shape, sql, tables, known, options, owner)
     payload = ["_person", "_occurred_at", "_variant", "_digest"]
     rows = sa.select(_op(pairs), pairs.c._key, *(pairs.c[name] for name in payload)).subquery("r")
-    return _numbered(rows, payload, None, dialect)
+    return numbered(rows, payload, None, dialect)
 
 
 def contradictions(  # noqa: PLR0913 as `merge_changes`
@@ -101,7 +101,7 @@ def _pairs(  # noqa: PLR0913 as `merge_changes`
     """Each pair of the model, and what would be done with it if there were no other pairs (`_base`)."""
     sync = shape.sync
     inner = (
-        sa.select(sa.literal(1).label("_m"), _key_of(dialect, shape).label("_key"), _person_of(dialect, shape).label("_said"))
+        sa.select(sa.literal(1).label("_m"), key_of(dialect, shape).label("_key"), person_of(dialect, shape).label("_said"))
         .select_from(subquery_text(sql, "m"))
         .subquery("m")
     )
@@ -113,7 +113,7 @@ def _pairs(  # noqa: PLR0913 as `merge_changes`
     pending: Any = sa.false()
     digest = row_digest(dialect, [inner.c._said])
     if known.has_state:
-        t, o = tables.state.alias("t"), _open_rows(tables)
+        t, o = tables.state.alias("t"), open_rows(tables)
         joined = joined.join(t, t.c._key == inner.c._key, full=True).join(o, o.c._key == inner.c._key, isouter=True)
         key, matched = sa.func.coalesce(inner.c._key, t.c._key), t.c._key.is_not(None)
     if known.merged is not None:
@@ -136,11 +136,11 @@ def _pairs(  # noqa: PLR0913 as `merge_changes`
     if known.has_state:
         cases.append((inner.c._m.is_(None), sa.literal("gone")))
     for one in (inner.c._key, person):
-        cases += [(wrong, sa.literal("forgotten")) for wrong in _unwanted(dialect, known, sync.identifier.value, one)]
+        cases += [(wrong, sa.literal("forgotten")) for wrong in not_wanted(dialect, known, sync.identifier.value, one)]
     if known.has_state:
         cases.append((sa.and_(matched, t.c._digest != digest), sa.literal("drift")))
         cases.append((matched, sa.literal("same")))
-    cases.append((sa.or_(_blank(inner.c._key), person.is_(None)), sa.literal("bad_key")))
+    cases.append((sa.or_(blank(inner.c._key), person.is_(None)), sa.literal("bad_key")))
     if known.merged is not None:
         cases.append((mine.c.done_at.is_not(None), sa.literal("skipped")))  # merged before: the state was reset since
     cases.append((inner.c._key == person, sa.literal("itself")))

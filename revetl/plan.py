@@ -349,7 +349,8 @@ def guards(  # noqa: C901, PLR0913 all that a guard may look at
         pairs = counts.sendable
         if pairs and (not counts.state_rows or pairs > sync.guards.max_merges) and confirmed.merges != pairs:
             why = f"max_merges {sync.guards.max_merges:,}" if counts.state_rows else "the first time"
-            trip(f"{pairs:,} people would be merged into others, which cannot be undone ({why})",
+            who = "person would be merged into another" if pairs == 1 else "people would be merged into others"
+            trip(f"{pairs:,} {who}, which cannot be undone ({why})",
                  f"--confirm-merges {pairs}", "RV251")  # fmt: skip
         return found
     if counts.model_rows == 0 and sync.guards.empty_source and not confirmed.empty:

@@ -281,7 +281,8 @@ def _of_merges(counts: Counts, *, ran: bool) -> tuple[list[tuple[str, str]], Cou
     """What only pairs to merge need to be told, and the numbers that are left to explain."""
     out: list[tuple[str, str]] = []
     if counts.sendable and not ran:
-        out.append((f"{counts.sendable:,} people are merged into others: that cannot be undone", ""))
+        who = "person is merged into another" if counts.sendable == 1 else "people are merged into others"
+        out.append((f"{counts.sendable:,} {who}: that cannot be undone", ""))
     if counts.waiting:
         out.append((f"{plural(counts.waiting, 'pair')} waiting: Customer.io has not acknowledged both people yet, or the "
                     "secondary is the primary of a pair that goes first", "revetl run"))  # fmt: skip
