@@ -6,7 +6,7 @@ The map, from the bottom up (imports go this way only):
     rules, taxonomy                  what names mean, and what may be wrong with them
     versions, renames                what changed in a contract; names that are sent under two names for a while
     project, compiler, selection     YAML, profiles and Jinja → syncs with their SQL
-    dialects, warehouse, tables      the one door to the warehouse
+    dialects, warehouse, tables      the one door to the warehouse; on_duckdb, on_postgres: one engine each
     diffsql, plan                    what would change, in one statement; counts and guards
     encode, entities, ids, customerio  rows → operations → batches; replies → verdicts
     outline, values, reasons         the contract's rules on each value; what breaks them, counted and never shown

@@ -107,6 +107,7 @@ class Dialect:
         strip_zeros: a decimal as text without zeros at its end, but for one behind the point.
         trim_scale: a decimal of any scale without trailing zeros.
         ordered_scan: whether a scan gives the rows of a table in the order in which they were written.
+        server_cursor: whether a result is read by pages only through a cursor of the server, inside a transaction.
         index_plan: whether ranges of `_seq` need an index to be read fast.
         transactional_ddl: whether CREATE and ALTER roll back.
     """
@@ -129,6 +130,7 @@ class Dialect:
     ascii_lower: Callable[[Any], Any]
     strip_zeros: Callable[[Any], Any]
     trim_scale: Callable[[Any], Any]
+    server_cursor: bool = False
     index_plan: bool = False
     ordered_scan: bool = False
     transactional_ddl: bool = True
@@ -211,138 +213,17 @@ def _merge(element: Merge, compiler: SQLCompiler, **_: object) -> str:
     return " ".join(parts)
 
 
-_DECIMAL = re.compile(r"(?:DECIMAL|NUMERIC|NUMBER)\((\d+),\s*(\d+)\)", re.IGNORECASE)
-
-
-def _duckdb_kind(native: str) -> tuple[Kind, int | None]:
-    upper = native.upper()
-    if upper.endswith("]") or upper.startswith(("STRUCT", "MAP", "UNION")):
-        return Kind.NESTED, None
-    if match := _DECIMAL.match(upper):
-        return Kind.DECIMAL, int(match[2])
-    if upper.startswith("TIMESTAMP"):  # also TIMESTAMP_S, _MS, _NS
-        return (Kind.TIMESTAMP_TZ if "WITH TIME ZONE" in upper else Kind.TIMESTAMP), None
-    if upper.startswith("ENUM"):
-        return Kind.TEXT, None
-    table = {
-        "VARCHAR": Kind.TEXT, "JSON": Kind.JSON, "UUID": Kind.UUID, "BOOLEAN": Kind.BOOLEAN, "DATE": Kind.DATE,
-        "DOUBLE": Kind.FLOAT, "FLOAT": Kind.FLOAT, "TINYINT": Kind.INTEGER, "SMALLINT": Kind.INTEGER,
-        "INTEGER": Kind.INTEGER, "BIGINT": Kind.INTEGER, "UTINYINT": Kind.INTEGER, "USMALLINT": Kind.INTEGER,
-        "UINTEGER": Kind.INTEGER, "UBIGINT": Kind.BIG_INTEGER, "HUGEINT": Kind.BIG_INTEGER,
-        "UHUGEINT": Kind.BIG_INTEGER,
-    }  # fmt: skip
-    return table.get(upper, Kind.OTHER), None
-
-
-def _postgres_kind(native: str) -> tuple[Kind, int | None]:
-    lower = native.lower()
-    if lower.endswith("[]") and not lower.startswith("record"):  # JSON of a record writes NaN as a text
-        return Kind.NESTED, None
-    if lower.startswith(("varchar", "character varying", "char", "bpchar", "text", "citext", "name")):
-        return Kind.TEXT, None
-    if lower.startswith("numeric"):
-        match = _DECIMAL.match(lower)
-        return Kind.DECIMAL, int(match[2]) if match else None
-    if lower.startswith("timestamptz") or "with time zone" in lower:
-        return Kind.TIMESTAMP_TZ, None
-    if lower.startswith("timestamp"):
-        return Kind.TIMESTAMP, None
-    table = {
-        "int2": Kind.INTEGER, "int4": Kind.INTEGER, "int8": Kind.INTEGER, "smallint": Kind.INTEGER,
-        "integer": Kind.INTEGER, "bigint": Kind.INTEGER, "float4": Kind.FLOAT, "float8": Kind.FLOAT,
-        "real": Kind.FLOAT, "double precision": Kind.FLOAT, "bool": Kind.BOOLEAN, "boolean": Kind.BOOLEAN,
-        "date": Kind.DATE, "json": Kind.JSON, "jsonb": Kind.JSON, "uuid": Kind.UUID,
-    }  # fmt: skip
-    return table.get(lower, Kind.OTHER), None
+DECIMAL = re.compile(r"(?:DECIMAL|NUMERIC|NUMBER)\((\d+),\s*(\d+)\)", re.IGNORECASE)
 
 
 
-def _now_ms_duckdb() -> Any:  # noqa: ANN401 a SQL expression
-    return sa.func.epoch_ms(sa.func.now())
 
-
-def _now_ms_postgres() -> Any:  # noqa: ANN401 a SQL expression
-    # clock_timestamp, not now(): inside a transaction now() stands still
-    return sa.cast(sa.func.floor(sa.extract("epoch", sa.func.clock_timestamp()) * 1000), sa.BigInteger)
-
-
-def _seconds_duckdb(value: Any) -> Any:  # noqa: ANN401 a SQL expression
-    # microseconds are exact, `extract(epoch)` is a double; and // cuts towards zero
-    micros = sa.func.epoch_us(value)
-    return micros.op("//")(1_000_000) - sa.case((sa.func.mod(micros, 1_000_000) < 0, 1), else_=0)
-
-
-def _seconds_postgres(value: Any) -> Any:  # noqa: ANN401 a SQL expression
-    whole = sa.cast(sa.func.floor(sa.extract("epoch", value)), sa.BigInteger)
-    return sa.case((sa.func.isfinite(value), whole))
-
-
-def _json_text_postgres(value: Any, column: Column) -> Any:  # noqa: ANN401 SQL expressions
-    text = sa.cast(sa.func.to_jsonb(value), sa.Text)
-    element = column.native.lower().removesuffix("[]").partition("(")[0]
-    if element not in {"float4", "float8", "numeric"}:
-        return text
-    # to_jsonb would make the text "NaN" of it
-    odd: Any = sa.literal_column(f"CAST('{{{','.join(NOT_FINITE)}}}' AS {element}[])")
-    return sa.case((value.op("&&")(odd), sa.literal("[NaN]")), else_=text)
-
-
-def _any_value_postgres(value: Any) -> Any:  # noqa: ANN401 SQL expressions
-    # any_value() came with PostgreSQL 16; the groups here have one row, so any aggregate gives that row's value
-    return sa.func.bool_or(value) if isinstance(value.type, sa.Boolean) else sa.func.min(value)
-
-
-def _rtrim_zeros(text: Any) -> Any:  # noqa: ANN401 a SQL expression
+def without_zeros(text: Any) -> Any:  # noqa: ANN401 a SQL expression
+    """The text of a decimal without zeros at its end, but for one behind the point."""
     trimmed = sa.func.rtrim(text, "0")
     # 42.0 as the shortest text of a double is, so that one column has one form
     whole = sa.case((sa.func.right(trimmed, 1) == ".", sa.func.concat(trimmed, "0")), else_=trimmed)
     return sa.case((sa.func.strpos(text, ".") > 0, whole), else_=text)
-
-
-DUCKDB = Dialect(
-    name="duckdb",
-    kind_of=_duckdb_kind,
-    seconds=_seconds_duckdb,
-    at_zone=lambda value, zone: sa.func.timezone(zone, value),
-    json_text=lambda value, _: sa.cast(sa.func.to_json(value), sa.Text),
-    iso_date=lambda value: sa.cast(sa.cast(value, sa.Date), sa.Text),
-    collation="binary",
-    any_value=sa.func.any_value,
-    digest=sa.func.md5,
-    now_ms=_now_ms_duckdb,
-    row_hash=lambda values: sa.func.hash(*values),
-    engine_version=sa.func.version,
-    sha256=sa.func.sha256,
-    octets=sa.func.strlen,
-    nfc=sa.func.nfc_normalize,
-    ascii_lower=sa.func.lower,
-    strip_zeros=lambda value: _rtrim_zeros(sa.cast(value, sa.Text)),
-    trim_scale=lambda value: value,  # every decimal has one
-    ordered_scan=True,
-)
-
-POSTGRES = Dialect(
-    name="postgres",
-    kind_of=_postgres_kind,
-    seconds=_seconds_postgres,
-    at_zone=lambda value, zone: sa.func.timezone(zone, value),
-    json_text=_json_text_postgres,
-    # JSON knows one style of dates, a cast as many as DateStyle
-    iso_date=lambda value: sa.func.jsonb_build_array(sa.cast(value, sa.Date)).op("->>")(0),
-    collation="default",
-    any_value=_any_value_postgres,
-    digest=sa.func.md5,
-    now_ms=_now_ms_postgres,
-    row_hash=lambda values: sa.func.hash_record_extended(sa.func.row(*values), 0),  # PostgreSQL 14+
-    engine_version=lambda: sa.func.current_setting("server_version_num"),
-    sha256=lambda text: sa.func.encode(sa.func.sha256(sa.func.convert_to(text, "UTF8")), "hex"),
-    octets=sa.func.octet_length,
-    nfc=sa.func.normalize,
-    ascii_lower=lambda text: sa.collate(sa.func.lower(sa.collate(text, "C")), "default"),
-    strip_zeros=lambda value: _rtrim_zeros(sa.cast(value, sa.Text)),
-    trim_scale=sa.func.trim_scale,
-    index_plan=True,
-)
 
 
 def source_column(name: str) -> sa.ColumnClause[Any]:
@@ -383,7 +264,7 @@ def type_problem(field: Field, column: Column) -> str:
         also = f"declare it {fitting}, or cast it in the model" if fitting else (
             "cast it in the model, to text or to what it should be")  # fmt: skip
         return f"column {column.name!r} is {native}, which is no {field.type}; {also}"
-    digits = _DECIMAL.match(column.native)
+    digits = DECIMAL.match(column.native)
     if column.kind is Kind.DECIMAL and digits and int(digits[1]) > MAX_DECIMAL_DIGITS:
         return f"column {column.name!r} is {column.native}; cast it to at most {MAX_DECIMAL_DIGITS} digits in the model"
     if field.type is FieldType.INTEGER and column.kind is Kind.DECIMAL and column.scale != 0:

@@ -94,6 +94,12 @@ class Secret:
         return hash(self._value)
 
 
+def revealed(value: Any) -> str | None:  # noqa: ANN401 a `Secret` or a plain text
+    """A text for a driver; None where there is none."""
+    text = value.reveal() if isinstance(value, Secret) else value
+    return str(text) if text else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """The chosen output.

@@ -7,7 +7,6 @@ percent signs as they were written on every driver.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,18 +17,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, CursorResult
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
-from revetl.dialects import DUCKDB, POSTGRES, Column, Dialect, driver_problem, subquery_text
+from revetl.dialects import Column, Dialect, driver_problem, subquery_text
 from revetl.errors import ConfigError, WarehouseError
 
 Probe = Callable[[str, str], None]
-READ_ONLY_S = 600  # the longest statement of a diff on PostgreSQL, where the target says nothing else
 LOST = "nothing is lost: the next run settles what this one left. Is the server well? `revetl debug` asks it; then: revetl run"
-SYSTEM = ("/proc/", "/sys/", "/dev/")
-# of DuckDB's own repository: what reads addresses of these kinds
-EXTENSIONS = {
-    "http": "httpfs", "https": "httpfs", "s3": "httpfs", "gcs": "httpfs", "gs": "httpfs", "r2": "httpfs", "hf": "httpfs",
-    "az": "azure", "azure": "azure", "abfss": "azure",
-}  # fmt: skip
 
 
 class Warehouse:
@@ -86,7 +78,7 @@ class Warehouse:
         Nothing else may run on this warehouse until the iterator ends or is closed. PostgreSQL reads through a
         server-side cursor, which lives in a transaction of its own.
         """
-        if self.dialect.name != "postgres":
+        if not self.dialect.server_cursor:
             with self._statement(statement):
                 result: CursorResult[Any] = self.connection.execute(statement)
                 try:
@@ -205,153 +197,6 @@ def _hint(problem: str) -> str:
     return ""
 
 
-def _duckdb_engine(fields: Mapping[str, Any], root: Path, *, read_only: bool, files: Sequence[str]) -> sa.Engine:
-    path = str(fields.get("path") or ":memory:")
-    if path != ":memory:" and not path.startswith(("md:", "motherduck:")):
-        file = root / path
-        if read_only and not file.exists():
-            raise ConfigError(
-                f"the DuckDB file {path} does not exist",
-                hint="build it first; in the sample project: `revetl sample`, or `make demo`",
-            )
-        file.parent.mkdir(parents=True, exist_ok=True)
-        path = str(file)
-    config: dict[str, Any] = {str(k): v for k, v in dict(fields.get("settings") or {}).items()}
-    config.setdefault("threads", int(fields.get("threads") or os.cpu_count() or 1))
-    engine = sa.create_engine(
-        sa.URL.create("duckdb", database=path),
-        connect_args={"read_only": read_only, "config": config},
-        isolation_level="AUTOCOMMIT",
-    )
-    settings = ["SET GLOBAL TimeZone = 'UTC'"]  # naive and zoned values must mean the same on every machine
-    if not (path.startswith(("md:", "motherduck:")) or opened(config)):
-        settings += _closed([*files, *_declared(fields, root)], _extensions(fields))
-    sa.event.listen(engine, "connect", lambda connection, _: _configure(connection, settings))
-    return engine
-
-
-def opened(settings: Mapping[str, Any]) -> bool:
-    """Whether the owner of profiles.yml lets models read and write any file and address."""
-    return str(settings.get("enable_external_access", "")).lower() in {"true", "1", "on"}
-
-
-def _configure(connection: Any, settings: Sequence[str]) -> None:  # noqa: ANN401 a DuckDB connection
-    """Once for each open database: a second connection of this process finds it done, and locked."""
-    if str(connection.execute("SELECT current_setting('lock_configuration')").fetchone()[0]).lower() == "true":
-        return
-    for setting in settings:
-        try:
-            connection.execute(setting)
-        except Exception as error:  # noqa: BLE001 the driver has no common class for what an extension can raise
-            word = " ".join(setting.split(None, 2)[:2])
-            raise ConfigError(f"DuckDB refused `{word}`: {driver_problem(error, '')[0]}") from None
-
-
-def _closed(files: Sequence[str], extensions: Sequence[str]) -> list[str]:
-    """The statements after which SQL reaches nothing but the database and these files; none of them can be undone."""
-    folders = [folder for file in files if (folder := _folder(file))]
-    single = [file for file in files if not _folder(file)]
-    needed = dict.fromkeys([*extensions, *(EXTENSIONS[f.split("://")[0]] for f in single if f.split("://")[0] in EXTENSIONS)])
-    return [
-        *(f"{verb} {name}" for name in needed for verb in ("INSTALL", "LOAD")),
-        # a name of a Python variable must not become a table
-        "SET python_enable_replacements = false",
-        "SET autoinstall_known_extensions = false", "SET autoload_known_extensions = false",
-        f"SET allowed_paths = {_texts(single)}", f"SET allowed_directories = {_texts(folders)}",
-        "SET enable_external_access = false", "SET lock_configuration = true",
-    ]  # fmt: skip
-
-
-def _texts(values: Sequence[str]) -> str:
-    quoted = ("'" + value.replace("'", "''") + "'" for value in dict.fromkeys(values))
-    return f"[{', '.join(quoted)}]"
-
-
-def _folder(file: str) -> str:
-    """The folder that a pattern, or a name that ends with a slash, means; nothing for a single file.
-
-    Raises:
-        ConfigError: it is the whole disk, or a file of the system that is no data.
-    """
-    literal = re.split(r"[*?\[]", file, maxsplit=1)[0]
-    folder = literal[: literal.rfind("/") + 1] if literal != file or file.endswith("/") else ""
-    if (folder == "/" or file.startswith(SYSTEM)) and "://" not in file:
-        raise ConfigError(
-            f"a model may not read {file!r}: it is no file of data",
-            hint="name the files, or a folder of data, in `external_location` or `external_files`",
-        )
-    return folder
-
-
-def _declared(fields: Mapping[str, Any], root: Path) -> list[str]:
-    """`external_files` of the target: files, patterns, and folders, from the project's folder."""
-    found = []
-    for file in _listed(fields.get("external_files")):
-        place = file if "://" in file else str((root / file).resolve())
-        found.append(place + "/" if file.endswith("/") or ("://" not in file and Path(place).is_dir()) else place)
-    return found
-
-
-def _extensions(fields: Mapping[str, Any]) -> list[str]:
-    """`extensions` of the target, as dbt writes them: names, or mappings with a `name`."""
-    found = [str(one.get("name", "")) if isinstance(one, Mapping) else str(one) for one in fields.get("extensions") or []]
-    for name in found:
-        if not re.fullmatch(r"\w+", name):
-            raise ConfigError(f"{name!r} is no name of a DuckDB extension", hint="extensions: [httpfs]")
-    return found
-
-
-def _listed(value: Any) -> list[str]:  # noqa: ANN401 any YAML value
-    return [value] if isinstance(value, str) else [str(one) for one in value or []]
-
-
-def _postgres_engine(fields: Mapping[str, Any], *, read_only: bool) -> sa.Engine:
-    try:
-        import psycopg  # noqa: F401, PLC0415 an extra: imported when used
-    except ImportError:
-        raise ConfigError(
-            "the target is PostgreSQL and psycopg is not installed", hint="pip install 'revetl[postgres]'"
-        ) from None
-    query = {
-        key: str(fields[key])
-        for key in ("sslmode", "sslcert", "sslkey", "sslrootcert", "application_name", "connect_timeout")
-        if fields.get(key)
-    }
-    host = str(fields.get("host") or "")
-    if host.startswith("/"):  # a socket's folder cannot stand in a URL's host
-        query["host"], host = host, ""
-    options = ["-c TimeZone=UTC", "-c extra_float_digits=1"]  # doubles arrive with all their digits
-    if read_only:
-        options.append("-c default_transaction_read_only=on")
-    limit_s = fields.get("statement_timeout") or (READ_ONLY_S if read_only else 0)
-    if limit_s:
-        options.append(f"-c statement_timeout={int(limit_s) * 1000}")
-    if fields.get("search_path"):
-        # libpq splits at spaces that have no backslash: one must not begin an option of its own
-        path = re.sub(r"([\\\s])", r"\\\1", str(fields["search_path"]))
-        options.append(f"-c search_path={path}")
-    url = sa.URL.create(
-        "postgresql+psycopg",
-        username=str(fields.get("user") or "") or None,
-        password=_reveal(fields.get("password")),
-        host=host or None,
-        port=int(fields["port"]) if fields.get("port") and host else None,
-        database=str(fields.get("dbname") or "") or None,
-        query={**query, "options": " ".join(options)},
-    )
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", hide_parameters=True)
-    if fields.get("role"):
-        role = engine.dialect.identifier_preparer.quote(str(fields["role"]))
-        sa.event.listen(engine, "connect", lambda connection, _: connection.execute(f"SET ROLE {role}"))
-    return engine
-
-
-def _reveal(value: Any) -> str | None:  # noqa: ANN401 a Secret or a plain text
-    reveal = getattr(value, "reveal", None)
-    text = reveal() if callable(reveal) else value
-    return str(text) if text else None
-
-
 def open_warehouse(  # noqa: PLR0913 one call site; each is a plain fact
     kind: str,
     fields: Mapping[str, Any],
@@ -376,9 +221,13 @@ def open_warehouse(  # noqa: PLR0913 one call site; each is a plain fact
         ConfigError: an engine that is not supported yet, or whose driver is not installed.
     """
     if kind == "duckdb":
-        engine, dialect = _duckdb_engine(fields, root, read_only=read_only, files=files), DUCKDB
+        from revetl import on_duckdb  # noqa: PLC0415 one warehouse's driver, never another's
+
+        engine, dialect = on_duckdb.make_engine(fields, root, read_only=read_only, files=files), on_duckdb.DUCKDB
     elif kind == "postgres":
-        engine, dialect = _postgres_engine(fields, read_only=read_only), POSTGRES
+        from revetl import on_postgres  # noqa: PLC0415
+
+        engine, dialect = on_postgres.make_engine(fields, read_only=read_only), on_postgres.POSTGRES
     else:
         raise ConfigError(
             f"targets of type {kind!r} are not supported yet: duckdb and postgres are",

@@ -22,6 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "taxonomyfile",
         "tables syncfile profiles values customerio sample identity",
         "dialects project delivery connect encode shopify_sample",
+        "on_duckdb on_postgres",
         "diffsql warehouse entities compiler lint",
         "seal checklist",
         "plan state selection grants reasons purchases drift",
@@ -40,6 +41,7 @@ SANDBOX = "sandbox"
 SQLALCHEMY = {
     *("tables", "identity", "dialects", "diffsql", "warehouse", "seal", "state", "rates", "upkeep", "engine", "repair", "forget"),
     *("duplicates", "merges", "persons", "purchases", "reconcile", "unsent", "latency", "history", "drift"),
+    *("on_duckdb", "on_postgres"),
 }
 HTTP = {"customerio"}
 # what `revetl --help` must not wait for
@@ -130,7 +132,7 @@ def test_http_goes_out_of_one_module() -> None:
 
 def test_drivers_are_imported_by_the_one_that_connects() -> None:
     users = {module(path) for path in FLAT if foreign(path) & {"duckdb", "psycopg"}}
-    assert users <= {"warehouse", "dialects", "sample", "shopify_sample"}, sorted(users)
+    assert users <= {"on_duckdb", "on_postgres", "sample", "shopify_sample"}, sorted(users)
 
 
 @pytest.mark.parametrize("name", ["__init__", "__main__", "cli", "errors"])

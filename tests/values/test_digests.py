@@ -13,8 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from revetl.contracts import Field, FieldType
-from revetl.dialects import DUCKDB, POSTGRES, Dialect, canonical_type, canonical_value
+from revetl.dialects import Dialect, canonical_type, canonical_value
 from revetl.diffsql import row_digest
+from revetl.on_duckdb import DUCKDB
+from revetl.on_postgres import POSTGRES
 from tests.bars import Bar
 from tests.suites.world import World
 

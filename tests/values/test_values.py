@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from revetl.contracts import Field, FieldType, Guards, Limit, OnNull, Sync
-from revetl.dialects import DUCKDB, POSTGRES, Column, type_problem
+from revetl.dialects import Column, type_problem
 from revetl.engine import masked
 from revetl.errors import ContractBroken
+from revetl.on_duckdb import DUCKDB
+from revetl.on_postgres import POSTGRES
 from tests.bars import Bar
 from tests.suites.world import World, attribute, orders_sync, people_sync
 from tests.values.classes import ENGINES, VALUES, Value
