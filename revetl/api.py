@@ -35,7 +35,7 @@ from revetl.compiler import Compiled, compile_project, external_files
 from revetl.compiler import write_compiled as write_compiled_files
 from revetl.errors import ConfigError, RevetlError, WarehouseError, Where
 from revetl.nearest import near
-from revetl.profiles import Secret
+from revetl.profiles import Secret, keys_of
 from revetl.project import Project
 from revetl.project import load as load_project
 from revetl.project import schema as sync_schema
@@ -176,9 +176,7 @@ def heading(project: Project) -> Heading:
 def secrets_of(project: Project, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Every secret that this project uses, to be masked wherever text is written."""
     d = project.destination
-    found = {v.reveal() for v in (*project.target.fields.values(), d.site_id, d.api_key, d.app_api_key)
-             if isinstance(v, Secret)}  # fmt: skip
-    found |= set(artifacts.secret_values(environ))
+    found = set(keys_of(project.target, d)) | set(artifacts.secret_values(environ))
     if d.site_id is not None and d.api_key is not None:  # as the header of a request shows them
         found.add(b64encode(f"{d.site_id.reveal()}:{d.api_key.reveal()}".encode()).decode())
     return tuple(

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from revetl.dialects import DECIMAL, Dialect, Kind, driver_problem, without_zeros
 from revetl.errors import ConfigError
+from revetl.profiles import unwrapped
 
 SYSTEM = ("/proc/", "/sys/", "/dev/")
 # of DuckDB's own repository: what reads addresses of these kinds
@@ -86,7 +87,9 @@ def make_engine(fields: Mapping[str, Any], root: Path, *, read_only: bool, files
             )
         file.parent.mkdir(parents=True, exist_ok=True)
         path = str(file)
-    config: dict[str, Any] = {str(k): v for k, v in dict(fields.get("settings") or {}).items()}
+    config: dict[str, Any] = unwrapped({**(fields.get("config_options") or {}), **(fields.get("settings") or {})})
+    if fields.get("motherduck_token") and path.startswith(("md:", "motherduck:")):
+        config["motherduck_token"] = unwrapped(fields["motherduck_token"])
     config.setdefault("threads", int(fields.get("threads") or os.cpu_count() or 1))
     engine = sa.create_engine(
         sa.URL.create("duckdb", database=path),

@@ -97,7 +97,7 @@ def make_engine(fields: Mapping[str, Any], *, read_only: bool) -> sa.Engine:
         ) from None
     query = {
         key: str(fields[key])
-        for key in ("sslmode", "sslcert", "sslkey", "sslrootcert", "application_name", "connect_timeout")
+        for key in ("sslmode", "sslcert", "sslkey", "sslrootcert", "application_name", "connect_timeout", "keepalives_idle")
         if fields.get(key)
     }
     host = str(fields.get("host") or "")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from revetl.adapters import ADAPTERS, NOTHING, Kind, taken, troubles
 from revetl.errors import ConfigError, Where
 from revetl.render import SECRET_PREFIXES
 from revetl.yamlfile import Node, read
@@ -21,29 +22,11 @@ from revetl.yamlfile import Node, read
 SECRET_KEYS = frozenset({
     "password", "pass", "token", "private_key", "private_key_passphrase", "oauth_client_secret", "client_secret",
     "azure_client_secret", "secret_access_key", "motherduck_token", "keyfile_json", "api_key", "app_api_key", "site_id",
-    "secret", "session_token", "refresh_token",
+    "secret", "session_token", "refresh_token", "request_data", "idp_auth_credentials",
 })  # fmt: skip
+SECRET_ENDINGS = ("_secret", "_password", "_token", "_passphrase", "_access_key")  # e.g. s3_session_token of DuckDB's settings
 FROM_ENVIRONMENT = re.compile(r"\{\{.*\benv_var\s*\(", re.DOTALL)
-ALIASES = {
-    "postgres": {"pass": "password", "database": "dbname"},
-    "redshift": {"pass": "password", "database": "dbname"},
-}
-REQUIRED = {"postgres": ("host", "user", "dbname", "schema"), "duckdb": ()}
-FIELDS = {
-    "duckdb": {
-        "path", "database", "schema", "threads", "settings", "extensions", "attach", "motherduck_token", "type",
-        "external_files",
-    },
-    "postgres": {
-        "host", "user", "password", "port", "dbname", "schema", "threads", "role", "search_path", "sslmode", "sslcert",
-        "sslkey", "sslrootcert", "connect_timeout", "keepalives_idle", "application_name", "retries", "type",
-        "statement_timeout",
-    },
-}  # fmt: skip
-TEXTS = ("path", "host", "user", "password", "dbname", "database", "schema", "role", "search_path", "state_schema")
-WHOLE = ("port", "threads", "connect_timeout", "statement_timeout")
-KNOWN_TYPES = ("duckdb", "postgres", "snowflake", "bigquery", "redshift", "databricks")
-OWN_KEYS = {"destination", "state_schema"}
+OWN_KEYS = {"destination": Kind.TEXT, "state_schema": Kind.TEXT}
 SETTINGS = {
     "requests_per_second": float, "operations_per_second": float, "concurrency": int, "max_batch_operations": int,
     "max_batch_bytes": int, "request_deadline_s": float, "attempts": int, "no_progress_s": float,
@@ -122,7 +105,10 @@ class Target:
 
     def shown(self) -> dict[str, Any]:
         """What templates see as `target`: nothing that could be a secret."""
+        also = {"project": self.database, "dataset": self.schema, "catalog": self.database, "dbname": self.database}
+        adapter = ADAPTERS[self.type]
         return {
+            **{name: value for name, value in also.items() if name in adapter.aliases or name in adapter.fields},
             "name": self.name, "target_name": self.name, "profile_name": self.profile_name, "type": self.type,
             "schema": self.schema, "database": self.database, "threads": self.threads,
         }  # fmt: skip
@@ -251,39 +237,59 @@ class _Reader:
         nodes: dict[str, Node] = {}
         kind_node = node.get("type")
         kind = str(self.render(kind_node, "type")) if kind_node is not None else ""
-        if kind not in KNOWN_TYPES:
-            self.bad(f"target {name!r} has no known `type`{_near(kind, KNOWN_TYPES)}", kind_node or node,
-                     hint=f"known: {', '.join(KNOWN_TYPES)}", code="RV023")  # fmt: skip
+        adapter = ADAPTERS.get(kind)
+        if adapter is None:
+            self.bad(f"target {name!r} has no known `type`{_near(kind, ADAPTERS)}", kind_node or node,
+                     hint=f"known: {', '.join(ADAPTERS)}", code="RV023")  # fmt: skip
             return None
+        known = {**adapter.fields, **OWN_KEYS}
         for key, value in node.items():
-            main = ALIASES.get(kind, {}).get(key.value, key.value)
+            main = adapter.aliases.get(key.value, key.value)
             if main != key.value and node.get(main) is not None:
                 self.bad(f"{key.value!r} is another name of {main!r}, which is given too", key, code="RV029")
-            values[main], nodes[main] = self.render(value, key.value), value
-            known = FIELDS.get(kind)
-            if known is not None and main not in known | OWN_KEYS:
-                self.warnings.append(f"{key.where}: {key.value!r} is not a field of {kind}{_near(key.value, known)}")
-        odd = [key for key in values if key not in FIELDS.get(kind, set()) | OWN_KEYS]
-        for need in REQUIRED.get(kind, ()):
-            if values.get(need) is None or values[need] == "":
-                there = nodes.get(need)
-                if there is None or not self.spoilt(there.where):
-                    meant = difflib.get_close_matches(need, odd, n=1)
-                    self.bad(f"target {name!r} ({kind}) needs {need!r}" + (f"; it has {meant[0]!r}" if meant else ""),
-                             there or node, code="RV024")  # fmt: skip
-        for text in TEXTS:
-            if isinstance(values.get(text), list | dict):
-                self.bad(f"{text!r} must be a text", nodes[text], code="RV011")
-        for count in WHOLE:
-            values[count] = self.whole(node, count, values.get(count))
+            values[main], nodes[main] = self.typed(value, key.value, known.get(main)), value
+            if main not in known:
+                meant = _near(key.value, [*known, *adapter.aliases])
+                self.warnings.append(f"{key.where}: {key.value!r} is not a field of {kind}{meant}")
         values = {name: value for name, value in values.items() if value is not None}
+        self.whole_target(node, name, kind, values, nodes)
         if kind == "duckdb":
             self.duckdb(values, nodes)
+        if kind == "snowflake":
+            values["account"] = str(values.get("account") or "").replace("_", "-")  # as dbt does
         return Target(
             name=name, type=kind, profile_name=profile, schema=str(values.get("schema") or "main"),
             database=str(values.get("dbname") or values.get("database") or ""), threads=values.get("threads") or 1,
             fields=values, profiles_path=self.path, state_schema=str(values.get("state_schema") or ""), where=node.where,
         )  # fmt: skip
+
+    def whole_target(
+        self, node: Node, name: str, kind: str, values: Mapping[str, Any], nodes: Mapping[str, Node]
+    ) -> None:
+        """Whether the fields that its adapter needs are all there, for the way to authenticate that is named."""
+        adapter = ADAPTERS[kind]
+        spoilt = [key for key, value in nodes.items() if self.spoilt(value.where)]
+        given = dict.fromkeys(spoilt, "") | {key: value for key, value in values.items() if _filled(value)}
+        odd = [key for key in values if key not in adapter.fields and key not in OWN_KEYS]
+        hopeless = adapter.chooser in spoilt  # what it would need is not known
+        for need in adapter.required:
+            if need not in given:
+                meant = difflib.get_close_matches(need, odd, n=1)
+                hopeless = hopeless or need == adapter.chooser
+                self.bad(f"target {name!r} ({kind}) needs {need!r}" + (f"; it has {meant[0]!r}" if meant else ""),
+                         nodes.get(need) or node, code="RV024")  # fmt: skip
+        for trouble in [] if hopeless else troubles(kind, given):
+            self.bad(f"target {name!r}: {trouble.message}", nodes.get(trouble.field) or node, trouble.hint, trouble.code)
+
+    def typed(self, node: Node, key: str, kind: Kind | None) -> Any:  # noqa: ANN401 any YAML value
+        """A field's value, rendered, and of the kind that dbt takes."""
+        value = self.render(node, key)
+        if kind is None or isinstance(value, Secret):
+            return value
+        made, problem = taken(kind, value)
+        if problem:
+            self.bad(f"{key!r} must be {problem}", node, code="RV011")
+        return None if key == "role" and str(made).lower() in NOTHING else made
 
     def duckdb(self, values: Mapping[str, Any], nodes: Mapping[str, Node]) -> None:
         """What models may reach beside the database."""
@@ -382,7 +388,7 @@ class _Reader:
             return {name: self.render(value, name) for name, (_, value) in node.value.items()}
         if isinstance(node.value, list):
             return [self.render(item, key) for item in node.value]
-        secret = key in SECRET_KEYS
+        secret = is_secret(key)
         if secret and node.value is not None and node.value != "" and not FROM_ENVIRONMENT.search(node.raw):
             self.bad(f"{key!r} is written in the file; a secret comes from the environment", node, code="RV026",
                      hint=f"{key}: \"{{{{ env_var('{_example(key)}') }}}}\"")  # fmt: skip
@@ -404,11 +410,38 @@ class _Reader:
         return Secret(str(made)) if secret else made
 
 
+def is_secret(key: str) -> bool:
+    """Whether a field of this name holds a secret."""
+    return key in SECRET_KEYS or (key.endswith(SECRET_ENDINGS) and "_enable_" not in key)
+
+
+def unwrapped(value: Any) -> Any:  # noqa: ANN401 any value of a profile
+    """A value for a driver, with the secrets inside it in the open."""
+    if isinstance(value, Secret):
+        return value.reveal()
+    if isinstance(value, Mapping):
+        return {key: unwrapped(inner) for key, inner in value.items()}
+    return [unwrapped(inner) for inner in value] if isinstance(value, list) else value
+
+
 def keys_of(target: Target | None, destination: Destination | None) -> frozenset[str]:
     """The values of all secrets of a target and its destination, which no model may see."""
     values = [*target.fields.values()] if target else []
     values += [destination.site_id, destination.api_key, destination.app_api_key] if destination else []
-    return frozenset(value.reveal() for value in values if isinstance(value, Secret) and value.reveal())
+    return frozenset(text for value in values for text in _secrets_in(value) if text)
+
+
+def _secrets_in(value: Any) -> Iterator[str]:  # noqa: ANN401 any value of a profile
+    if isinstance(value, Secret):
+        yield value.reveal()
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _secrets_in(inner)
+
+
+def _filled(value: Any) -> bool:  # noqa: ANN401 any value of a profile
+    """Whether a value says something; False and 0 do."""
+    return bool(value.reveal()) if isinstance(value, Secret) else value not in (None, "", [], {})
 
 
 class MissingVariable(Exception):  # noqa: N818 named by what happened

@@ -88,6 +88,9 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV235": "no type of object", "RV236": "an event's name in a column", "RV237": "no platform",
     "RV238": "a preference that is no boolean", "RV239": "`unsubscribed` without `may_resubscribe`",
     "RV280": "no such starter of `init`",
+    "RV420": "no such way to authenticate", "RV421": "a way to authenticate lacks a field",
+    "RV422": "two fields of which one can count", "RV423": "a field that only dbt reads",
+    "RV424": "the driver of a warehouse is not installed", "RV425": "a warehouse that cannot keep what was acknowledged",
 })  # fmt: skip
 CALL = re.compile(r"\w+\(.*\)", re.DOTALL)
 SECTION = re.compile(r"^\s*\[tool\.revetl(\.[^\]]*)?\]", re.MULTILINE)

@@ -17,7 +17,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
         "errors destination ids nearest formats outline rules",
-        "contracts yamlfile render ci",
+        "contracts yamlfile render ci adapters",
         "taxonomy versions renames",
         "taxonomyfile",
         "tables syncfile profiles values customerio sample identity",
