@@ -30,7 +30,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from revetl import __version__, artifacts
+from revetl import __version__, artifacts, dbtchecks
 from revetl.compiler import Compiled, compile_project, external_files
 from revetl.compiler import write_compiled as write_compiled_files
 from revetl.errors import ConfigError, RevetlError, WarehouseError, Where
@@ -163,7 +163,12 @@ def _sync(compiled: Compiled, name: str) -> CompiledSync:
     def locate(line: int) -> Where | None:
         return compiled.locate(name, line)
 
-    return CompiledSync(sync=compiled.syncs[name], sql=compiled.sql(name), locate=locate)
+    found = CompiledSync(sync=compiled.syncs[name], sql=compiled.sql(name), locate=locate)
+    dbt, reads = compiled.dbt, compiled.upstream(name)
+    if dbt is None or not reads:
+        return found
+    stops, notices = dbtchecks.standing(dbt, found.sync, reads, datetime.now(UTC).date())
+    return replace(found, stops=tuple(stops), notices=tuple(notices), missing=lambda said: dbtchecks.not_built(dbt, reads, said))
 
 
 def heading(project: Project) -> Heading:

@@ -19,6 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from revetl.compiler import DBT
 from revetl.contracts import NOWHERE, Field
 from revetl.errors import ConfigError
 from revetl.report import Heading, inert, result_json, unique_id
@@ -153,7 +154,7 @@ def manifest(project: Project, compiled: Compiled, *, head: Mapping[str, Any]) -
         one = unique_id(project.name, sync.name)
         columns = {
             f.name: {"name": f.name, "data_type": str(f.type), "column": f.column, "description": f.description,
-                     "on_null": str(f.on_null)}
+                     "on_null": str(f.on_null), **({"pii": True} if f.pii else {})}
             for f in sync.fields
         }  # fmt: skip
         syncs[one] = {
@@ -181,6 +182,16 @@ def manifest(project: Project, compiled: Compiled, *, head: Mapping[str, Any]) -
         one = f"source.{project.name}.{name}"
         nodes[one] = {"unique_id": one, "name": source.name, "resource_type": "source",
                       "original_file_path": source.where.file, "depends_on": {"nodes": []}}  # fmt: skip
+    dbt = compiled.dbt
+    for one in (name.removeprefix(DBT) for name in compiled.parents if name.startswith(DBT)):
+        if dbt is None:
+            break
+        found = dbt.node(one)
+        nodes[one] = {"unique_id": one, "name": found.name, "resource_type": found.kind, "package_name": found.package,
+                      "original_file_path": found.file, "materialized": found.materialized, "tags": list(found.tags),
+                      "description": found.description, "checksum": {"name": "sha256", "checksum": dbt.digest(one)},
+                      "relation_name": found.relation or None,
+                      "depends_on": {"nodes": ids(compiled.parents[f"{DBT}{one}"])}}  # fmt: skip
     parents = {one: node["depends_on"]["nodes"] for one, node in {**syncs, **nodes}.items()}
     children: dict[str, list[str]] = {one: [] for one in parents}
     for one, above in parents.items():
@@ -197,7 +208,7 @@ def _unplaced(field: Field) -> Field:
 
 def _node_id(project: str, node: str) -> str:
     kind, name = node.split(".", 1)
-    return f"{kind}.{project}.{name}"
+    return name if kind == "dbt" else f"{kind}.{project}.{name}"
 
 
 def checksum(text: str) -> dict[str, str]:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from revetl.contracts import Sync
+from revetl.dbt import Dbt
 from revetl.errors import ConfigError, ProjectErrors, Where
 from revetl.profiles import keys_of
 from revetl.project import CALL, Model, Project, Source
 from revetl.render import Job, Rendering, Text, cte, loose_end, readable, render
+
+DBT = "dbt."  # before an id of dbt's, in the graph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,8 @@ class Compiled:
 
     Attributes:
         order: enabled syncs in the order of work: people first.
-        parents: node → nodes it reads, by `model.x`, `source.x.y`, `sync.x`.
+        parents: node → nodes it reads, by `model.x`, `source.x.y`, `sync.x`, and `dbt.` with an id of dbt's.
+        dbt: what a dbt project built, where the project reads one.
     """
 
     models: Mapping[str, Rendered]
@@ -62,6 +66,20 @@ class Compiled:
     parents: Mapping[str, tuple[str, ...]]
     statements: Mapping[str, str]
     lines: Mapping[str, tuple[tuple[int, str], ...]]
+    dbt: Dbt | None = None
+
+    def upstream(self, sync: str) -> tuple[str, ...]:
+        """The nodes of dbt that a sync reads, by models of the project or directly."""
+        if self.dbt is None:
+            return ()
+        seen: dict[str, None] = {}
+        front = [f"sync.{sync}"]
+        while front:
+            seen |= dict.fromkeys(front)
+            # an event waits for its people, and reads nothing of theirs
+            above = (up for one in front for up in self.parents.get(one, ()) if not up.startswith("sync."))
+            front = [one for one in above if one not in seen]
+        return tuple(one.removeprefix(DBT) for one in seen if one.startswith(DBT))
 
     def sql(self, sync: str) -> str:
         """The one SELECT of a sync."""
@@ -111,18 +129,20 @@ def compile_project(project: Project, *, environ: Mapping[str, str] | None = Non
     # a refund waits for its purchase
     ranked = sorted(project.syncs.values(), key=lambda s: (s.type.phase, bool(s.refund_of)))
     order = tuple(s.name for s in ranked if s.enabled)
+    texts = {**models, **_ephemeral(project)}
     statements, lines = {}, {}
     for name in order:
-        statements[name], lines[name] = _statement(project, models, project.syncs[name].model)
+        statements[name], lines[name] = _statement(project, texts, project.syncs[name].model)
     parents = {
         **{f"model.{n}": tuple(map(_node(project), r.parents)) for n, r in models.items()},
         # an event follows its person: `people+` means the events of these people, too
         **{f"sync.{n}": (_node(project)(s.model), *(f"sync.{owner}" for owner in (*s.owners, s.refund_of) if owner))
            for n, s in project.syncs.items()},
     }
+    parents |= _above(project, parents)
     return Compiled(
-        models=models, syncs=project.syncs, order=order, builds=_builds(project, models), parents=parents,
-        statements=statements, lines=lines,
+        models=models, syncs=project.syncs, order=order, builds=_builds(project, models, texts), parents=parents,
+        statements=statements, lines=lines, dbt=project.dbt,
     )  # fmt: skip
 
 
@@ -133,7 +153,8 @@ def _job(project: Project, environ: Mapping[str, str]) -> Job:
         models={name: (model.path, model.sql) for name, model in project.models.items()}, macros=project.macros,
         sources={name: relation_of(source) for name, source in project.sources.items()},
         relations={name: _built_relation(project, name) for name in project.models}, vars=dict(project.vars),
-        target=project.target.shown(), environ=kept, denied=denied,
+        target=project.target.shown(), environ=kept, denied=denied, project=project.name,
+        dbt=project.dbt.names if project.dbt else None,
     )  # fmt: skip
 
 
@@ -189,7 +210,40 @@ def _circles(models: Mapping[str, Rendered]) -> list[ConfigError]:
 
 
 def _node(project: Project) -> Callable[[str], str]:
-    return lambda name: f"source.{name}" if name in project.sources and name not in project.models else f"model.{name}"
+    dbt = project.dbt
+
+    def node(name: str) -> str:
+        if name in project.models:
+            return f"model.{name}"
+        if name in project.sources:
+            return f"source.{name}"
+        return f"{DBT}{name}" if dbt is not None and name in dbt else f"model.{name}"
+
+    return node
+
+
+def _ephemeral(project: Project) -> dict[str, Rendered]:
+    """Ephemeral models of dbt as it compiled them; what they read stands in their text already."""
+    dbt, found = project.dbt, {}
+    for entry in dbt.entries() if dbt else ():
+        if dbt is not None and not entry.relation and entry.problem is None:
+            node = dbt.node(entry.id)
+            model = Model(name=entry.id, path=node.file, sql=node.code)
+            loose = loose_end(node.code.strip().removesuffix(";"))
+            if loose is not None:
+                raise ConfigError(f"dbt's model {node.name!r} is not one SELECT: it has {loose[0]}", code="RV073",
+                                  where=Where(file=node.file))  # fmt: skip
+            found[entry.id] = Rendered(model=model, sql=node.code.strip().removesuffix(";"), parents=(), materialized="ephemeral")
+    return found
+
+
+def _above(project: Project, parents: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """What is above the nodes of dbt that the project reads, so that `+` reaches it."""
+    dbt = project.dbt
+    if dbt is None:
+        return {}
+    used = {up.removeprefix(DBT) for many in parents.values() for up in many if up.startswith(DBT)}
+    return {f"{DBT}{one}": tuple(f"{DBT}{up}" for up in dbt.node(one).parents if up in dbt) for one in dbt.above(sorted(used))}
 
 
 def relation_of(source: Source) -> str:
@@ -250,18 +304,26 @@ def _needed(models: Mapping[str, Rendered], name: str) -> list[str]:
 def _statement(project: Project, models: Mapping[str, Rendered], name: str) -> tuple[str, tuple[tuple[int, str], ...]]:
     """A SELECT over a model or source, and the first line of each model in it."""
     if name not in models:
-        return f"SELECT * FROM {relation_of(project.sources[name])}", ()  # noqa: S608 quoted
+        return f"SELECT * FROM {_stored(project, name)}", ()  # noqa: S608 quoted
     if models[name].materialized != "ephemeral":
         return f"SELECT * FROM {_built_relation(project, name)}", ()  # noqa: S608 quoted
     text, places = "WITH ", []
     for i, one in enumerate(_needed(models, name)):
         text += (",\n" if i else "") + f"{cte(one)} AS (\n"
-        places.append((text.count("\n") + 1, one))
+        if one in project.models:  # dbt's lines are not those of a file
+            places.append((text.count("\n") + 1, one))
         text += models[one].sql + "\n)"
     return f"{text}\nSELECT * FROM {cte(name)}", tuple(places)
 
 
-def _builds(project: Project, models: Mapping[str, Rendered]) -> tuple[Build, ...]:
+def _stored(project: Project, name: str) -> str:
+    """A source, or what dbt built."""
+    if project.dbt is not None and name in project.dbt and name not in project.sources:
+        return project.dbt.node(name).relation
+    return relation_of(project.sources[name])
+
+
+def _builds(project: Project, models: Mapping[str, Rendered], texts: Mapping[str, Rendered]) -> tuple[Build, ...]:
     made: dict[str, Build] = {}
 
     def visit(name: str) -> None:
@@ -270,8 +332,8 @@ def _builds(project: Project, models: Mapping[str, Rendered]) -> tuple[Build, ..
                 visit(parent)
         found = models[name]
         if found.materialized != "ephemeral" and name not in made:
-            needed = [one for one in _needed(models, name) if one != name]
-            ctes = ",\n".join(f"{cte(one)} AS (\n{models[one].sql}\n)" for one in needed)
+            needed = [one for one in _needed(texts, name) if one != name]
+            ctes = ",\n".join(f"{cte(one)} AS (\n{texts[one].sql}\n)" for one in needed)
             body = f"WITH {ctes}\nSELECT * FROM (\n{found.sql}\n) AS model" if ctes else found.sql
             made[name] = Build(name=name, relation=_built_relation(project, name), materialized=found.materialized, sql=body)
 

@@ -117,6 +117,7 @@ class Field:
         zone: IANA zone of a naive timestamp or of a date that is sent as a timestamp.
         renamed_from: the name that it had before.
         may_resubscribe: of `unsubscribed`: whether false is sent, which subscribes people again.
+        pii: whether the column is marked as personal data in dbt; nothing of what is sent depends on it.
     """
 
     name: str
@@ -142,6 +143,7 @@ class Field:
     renamed_from: Rename | None = None
     may_resubscribe: bool = False
     description: str = ""
+    pii: bool = field(default=False, compare=False, repr=False)
     ignore: tuple[Ignore, ...] = field(default=(), compare=False, repr=False)
     where: Where = field(default=NOWHERE, compare=False)
 

@@ -133,11 +133,17 @@ class CompiledSync:
     Attributes:
         sql: one SELECT.
         locate: the place in the project of a line of `sql`.
+        stops: what is known, before the warehouse is asked, to stop the sync.
+        notices: what is known to be worth a word.
+        missing: of a warehouse's message: the relation that another tool should have built, with its command.
     """
 
     sync: Sync
     sql: str
     locate: Callable[[int], Where | None] = lambda _: None
+    stops: tuple[RevetlError, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    missing: Callable[[str], ConfigError | None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -475,7 +481,7 @@ class Engine:
             counts = self._counts(compiled, shape, plan, asked, stream.state_rows - stream.copy_rows())
         problems = self._promises(declared, stream, options)
         problems += self._problems(compiled, shape, counts, options, stream, first_run=first_run)
-        problems = [twice, *problems] if twice is not None else problems
+        problems = [*compiled.stops, *([twice] if twice is not None else []), *problems]
         drift = self._drift(compiled, shape, options)
         problems += self._drift_problems(declared, drift[1]) if drift else []
         try:
@@ -498,7 +504,7 @@ class Engine:
             requests=requests, seconds=seconds, samples=found, fingerprint=_fingerprint(compiled, stream, counts, asked),
             checked=checked, quarantine=held_back, lookalikes=alike, visitors=visits,
             contract=Difference.of(Recorded.read(stream.control.contract), declared), dual_sends=dual,
-            warnings=(*renames.notices(declared, dual), *_only_recorded(sync, options, first_run=first_run),
+            warnings=(*compiled.notices, *renames.notices(declared, dual), *_only_recorded(sync, options, first_run=first_run),
                       *(self._drift_notices(declared, drift[1]) if drift else ())),
         )  # fmt: skip
 
@@ -1236,6 +1242,8 @@ class _Run:
         """Acquire, settle, plan, check. Leaves nothing behind but the lease if it raises."""
         engine, declared = self.engine, compiled.sync
         started = self.clock.monotonic()
+        if compiled.stops:
+            raise compiled.stops[0]
         compiled = engine._today(compiled)
         sync = compiled.sync
         shape = engine._bind(compiled)
@@ -1291,7 +1299,8 @@ class _Run:
         dual = engine._dual_sends(declared)
         job = _Job(
             compiled=compiled, declared=declared, version=version.number, dual_sends=dual,
-            warnings=[*renames.notices(declared, dual), *_only_recorded(sync, self.options, first_run=first_run),
+            warnings=[*compiled.notices, *renames.notices(declared, dual),
+                      *_only_recorded(sync, self.options, first_run=first_run),
                       *(engine._drift_notices(declared, drift[1]) if drift else ())],
             stream=stream,
             lease=lease, shape=shape, plan=plan, counts=counts, contracts=contracts,
@@ -1843,6 +1852,9 @@ class _Located(AbstractContextManager[None]):
             error.message += f"; the model: {model}"
         if isinstance(error, WarehouseError) and "(57014)" in error.message:
             error.where = self.compiled.locate(1)  # no line is at fault, but the model is what took so long
+        if isinstance(error, WarehouseError) and (absent := self.compiled.missing(error.message)) is not None:
+            absent.where = self.compiled.sync.where
+            raise absent from None
         if isinstance(error, WarehouseError) and (line := error.line_in(self.compiled.sql)):
             where = self.compiled.locate(line)
             if where is not None:

@@ -52,6 +52,10 @@ def needs(project: Project, compiled: Compiled) -> Needs:
         visit(f"sync.{name}")
     sources = [project.sources[node.removeprefix("source.")] for node in seen if node.startswith("source.")]
     models = [node.removeprefix("model.") for node in seen if node.startswith("model.")]
+    if compiled.dbt is not None:
+        used = {one for sync in compiled.order for one in compiled.dbt.stored(compiled.upstream(sync))}
+        nodes = [compiled.dbt.node(one) for one in used]
+        sources += [Source(name=n.name, schema=n.schema, identifier=n.identifier, database=n.database) for n in nodes]
     unknown = [
         name
         for name in models

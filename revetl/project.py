@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from types import MappingProxyType
 from typing import Any
 
 from revetl.contracts import Sync
+from revetl.dbt import Dbt
+from revetl.dbt import read as read_dbt
+from revetl.dbtchecks import inherited
 from revetl.errors import ConfigError, ProjectErrors, Where
 from revetl.nearest import near
 from revetl.profiles import (
@@ -91,13 +95,25 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV420": "no such way to authenticate", "RV421": "a way to authenticate lacks a field",
     "RV422": "two fields of which one can count", "RV423": "a field that only dbt reads",
     "RV424": "the driver of a warehouse is not installed", "RV425": "a warehouse that cannot keep what was acknowledged",
+    "RV440": "a file of dbt's cannot be read", "RV441": "a manifest.json of another version", "RV442": "ref() of no model of dbt",
+    "RV443": "disabled in dbt", "RV444": "an ephemeral model without its SQL", "RV445": "a model of two packages",
+    "RV446": "no such version of a model", "RV447": "a private model", "RV448": "dbt built it on another warehouse",
+    "RV449": "source() of no source of dbt", "RV450": "dbt has not built it", "RV451": "failed tests in dbt",
+    "RV452": "a model that dbt could not build", "RV453": "a source that is not fresh", "RV454": "deprecated in dbt",
+    "RV455": "a column that dbt's contract does not have", "RV456": "another type than in dbt's contract",
+    "RV461": "one target folder for revetl and dbt", "RV462": "tests that dbt did not try",
 })  # fmt: skip
 CALL = re.compile(r"\w+\(.*\)", re.DOTALL)
 SECTION = re.compile(r"^\s*\[tool\.revetl(\.[^\]]*)?\]", re.MULTILINE)
 SETTINGS = {
     "name": str, "profile": str, "model_paths": list, "sync_paths": list, "macro_paths": list, "target_path": str,
-    "log_path": str, "vars": dict, "state_schema": str,
+    "log_path": str, "vars": dict, "state_schema": str, "dbt": dict,
 }  # fmt: skip
+DBT: Mapping[str, str] = MappingProxyType({"project": "", "target_path": "target", "tests": "stop", "freshness": "stop"})
+ON_DBT = ("stop", "warn", "ignore")
+BESIDE_DBT: Mapping[str, Any] = MappingProxyType({
+    "model_paths": ["syncs/models"], "macro_paths": ["syncs/macros"], "target_path": "target/revetl",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +153,7 @@ class Project:
         vars: of the project, with those of the command line above them.
         warnings: for a person; nothing that stops a run.
         taxonomy: what the files declare of the names of events, properties and attributes.
+        dbt: what a dbt project built, where the project reads one.
     """
 
     root: Path
@@ -153,6 +170,7 @@ class Project:
     state_schema: str
     warnings: tuple[str, ...] = ()
     taxonomy: Taxonomy = field(default_factory=Taxonomy)
+    dbt: Dbt | None = None
 
 
 def find_root(start: Path) -> Path:
@@ -215,27 +233,61 @@ def load(  # noqa: PLR0913 dbt's flags
     sources = _Sources(root, plain, values, chosen.target if chosen else None, problems).read(
         _documents(root, settings["model_paths"], problems)
     )
-    reader = SyncReader({*models, *sources}, problems)
+    dbt = _dbt(root, settings, chosen.target if chosen else None, problems)
+    if dbt is None and settings["dbt"]["project"]:
+        raise ProjectErrors(sorted(problems, key=_place))  # without it, nobody knows what a ref() means
+    reader = SyncReader({*models, *sources}, problems, project=settings["name"], dbt=dbt.names if dbt else None)
     documents = _documents(root, settings["sync_paths"], problems)
     for document in documents:
         reader.define(document)
     for document in documents:
         reader.read(document)
     reader.cross_check()
+    syncs = reader.syncs
+    if dbt is not None:
+        syncs = inherited(dbt, syncs, problems)
     if problems or chosen is None:
         raise ProjectErrors(sorted(problems, key=_place))
     return Project(
         root=root, name=settings["name"], target=chosen.target, destination=chosen.destination, models=models,
-        macros=macros, sources=sources, syncs=reader.syncs, vars=values,
+        macros=macros, sources=sources, syncs=syncs, vars=values, dbt=dbt,
         target_path=root / settings["target_path"], log_path=root / settings["log_path"],
         state_schema=chosen.target.state_schema or settings["state_schema"] or f"revetl_{chosen.target.name}",
-        warnings=chosen.warnings, taxonomy=reader.taxonomy,
+        warnings=(*chosen.warnings, *(dbt.warnings if dbt else ())), taxonomy=reader.taxonomy,
     )  # fmt: skip
 
 
 def _place(problem: ConfigError) -> tuple[str, int, int]:
     where = problem.where or Where(file="")
     return where.file, where.line, where.column
+
+
+def _dbt(root: Path, settings: Mapping[str, Any], target: Target | None, problems: list[ConfigError]) -> Dbt | None:
+    """What a dbt project built; None where there is none, or it cannot be read."""
+    given: Mapping[str, Any] = settings["dbt"]
+    if not given.get("project"):
+        return None
+    folder = root / given["project"]
+    home = "" if given["project"] == "." else f" --project-dir {shlex.quote(given['project'])}"
+    place = Where(file="pyproject.toml", line=_toml_line(root / "pyproject.toml", "dbt"))
+    if (folder / given["target_path"]).resolve() == (root / settings["target_path"]).resolve():
+        problems.append(ConfigError(
+            "revetl and dbt would write one manifest.json: their target folders are the same", code="RV461", where=place,
+            hint='set another one in [tool.revetl]: target_path = "target/revetl"',
+        ))  # fmt: skip
+        return None
+    try:
+        found = read_dbt(folder / given["target_path"], home=home, on_tests=given["tests"], on_freshness=given["freshness"])
+    except ConfigError as problem:
+        problem.where = place
+        problems.append(problem)
+        return None
+    if target is not None and found.adapter and found.adapter != target.type:
+        problems.append(ConfigError(
+            f"dbt built it on {found.adapter}, and target {target.name!r} is {target.type}", code="RV448", where=place,
+            hint=f"choose the target that dbt has: --target NAME; or: dbt build{home} --target {target.name}",
+        ))  # fmt: skip
+    return found
 
 
 def _profile(  # noqa: PLR0913 what decides which profile counts
@@ -283,7 +335,9 @@ def _settings(root: Path, problems: list[ConfigError]) -> dict[str, Any]:
     name = fine.get("name") or root.name
     return {
         "name": name, "profile": name, "model_paths": ["models"], "sync_paths": ["syncs"], "macro_paths": ["macros"],
-        "target_path": "target", "log_path": "logs", "vars": {}, "state_schema": "", **fine,
+        "target_path": "target", "log_path": "logs", "vars": {}, "state_schema": "",
+        # the folder of a dbt project has models, macros and a target folder of dbt's own
+        **(BESIDE_DBT if (root / "dbt_project.yml").is_file() else {}), **fine, "dbt": {**DBT, **fine.get("dbt", {})},
     }  # fmt: skip
 
 
@@ -293,12 +347,25 @@ def _wrong_setting(key: str, value: Any) -> str:  # noqa: ANN401 any TOML value
     if kind is list:
         fine = isinstance(value, list) and value and all(isinstance(one, str) and one for one in value)
         return "" if fine else "must be a list of texts"
+    if key == "dbt":
+        return _wrong_dbt(value)
     if kind is dict:
         return "" if isinstance(value, dict) else "must be a table"
     if not isinstance(value, str) or not value:
         return "must be a text"
     # it names a folder of target/
     return "has letters, digits, `_`, `-` and `.` only" if key == "name" and not NAME.fullmatch(value) else ""
+
+
+def _wrong_dbt(value: Any) -> str:  # noqa: ANN401 any TOML value
+    if not isinstance(value, dict) or not all(isinstance(one, str) and one for one in value.values()):
+        return 'must be a table of texts: {project = "../dbt"}'
+    for key, given in value.items():
+        if key not in DBT:
+            return f"has an unknown key {key!r}{near(key, DBT)}"
+        if key in {"tests", "freshness"} and given not in ON_DBT:
+            return f"has {key} = {given!r}; one of: {', '.join(ON_DBT)}"
+    return "" if value.get("project") else "needs `project`: the folder with dbt_project.yml"
 
 
 def _toml_line(file: Path, key: str) -> int:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from jinja2.sandbox import SandboxedEnvironment
 
+    from revetl.dbt import Names
+
 CTE = "__revetl__cte__"
 KINDS = ("ephemeral", "view", "table")
 MAX_RENDERED = 16_000_000  # characters that one template may give
@@ -69,6 +71,8 @@ class Job:
         target: what templates see of it.
         environ: the variables that templates may read.
         denied: names of set variables that hold a secret.
+        project: the project's name, as `ref('project', 'model')` has it.
+        dbt: what may be read of a dbt project.
     """
 
     models: Mapping[str, tuple[str, str]]
@@ -79,6 +83,8 @@ class Job:
     target: Mapping[str, Any] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
     denied: tuple[str, ...] = ()
+    project: str = ""
+    dbt: Names | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +106,8 @@ class Rendering:
 
 
 def cte(name: str) -> str:
-    """How an ephemeral model is called in SQL."""
+    """How an ephemeral model is called in SQL; of dbt's, which have dots in their names, too."""
+    name = name.replace(".", "__")
     return '"' + CTE + name + '"' if "-" in name else CTE + name
 
 
@@ -592,6 +599,11 @@ class _Engine:
             name, number = names[-1], v if v is not None else version
             if number is not None and f"{name}_v{number}" in job.models:
                 name = f"{name}_v{number}"
+            package = names[0] if len(names) > 1 else ""
+            if job.dbt is not None and (name not in job.models or package not in {"", job.project}):
+                found = job.dbt.ref(name, package, "" if number is None else str(number))
+                parents.append(found.id)
+                return found.relation or cte(found.id)
             if name not in job.models:
                 raise ConfigError(f"ref({name!r}): there is no such model{near(name, job.models)}", code="RV064")
             parents.append(name)
@@ -599,6 +611,10 @@ class _Engine:
 
         def source(group: str, table: str) -> str:
             name = f"{group}.{table}"
+            if job.dbt is not None and name not in job.sources:
+                found = job.dbt.source(group, table)
+                parents.append(found.id)
+                return found.relation
             if name not in job.sources:
                 raise ConfigError(
                     f"source({group!r}, {table!r}) is not declared{near(name, job.sources)}",

@@ -14,8 +14,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from revetl.compiler import Compiled
+from revetl.compiler import DBT, Compiled
 from revetl.contracts import SyncType
+from revetl.dbt import Node
 from revetl.errors import ConfigError
 from revetl.nearest import near
 
@@ -115,13 +116,18 @@ class _Graph:
         """What a method looks at, by node."""
         syncs, models = self.compiled.syncs, self.compiled.models
         if method in {"fqn", "sync", "source"}:
-            wanted = {"fqn": ("sync", "model", "source")}.get(method, (method,))
-            return {node: self.names(node) for node in self.parents if node.split(".", 1)[0] in wanted}
+            wanted = {"fqn": ("sync", "model", "source", "dbt")}.get(method, (method,))
+            found = {node: self.names(node) for node in self.parents if node.split(".", 1)[0] in wanted}
+            if method == "source":
+                found |= {node: self.names(node) for node, one in self.of_dbt().items() if one.kind == "source"}
+            return found
         if method == "tag":
-            return {f"sync.{s.name}": s.tags for s in syncs.values()} | {f"model.{m}": r.tags for m, r in models.items()}
+            own = {f"sync.{s.name}": s.tags for s in syncs.values()} | {f"model.{m}": r.tags for m, r in models.items()}
+            return own | {node: found.tags for node, found in self.of_dbt().items()}
         if method in {"path", "file"}:
             paths = {f"sync.{s.name}": s.where.file for s in syncs.values()}
             paths |= {f"model.{m}": r.model.path for m, r in models.items()}
+            paths |= {node: found.file for node, found in self.of_dbt().items()}
             if method == "path":
                 return {node: (path,) for node, path in paths.items()}
             last = {node: path.rsplit("/", 1)[-1] for node, path in paths.items()}
@@ -129,13 +135,24 @@ class _Graph:
         if method == "type":
             return {f"sync.{s.name}": (str(s.type),) for s in syncs.values()}
         if method == "resource_type":
-            return {node: (node.split(".", 1)[0],) for node in self.parents}
+            of_dbt = self.of_dbt()
+            return {node: (of_dbt[node].kind if node in of_dbt else node.split(".", 1)[0],) for node in self.parents}
         raise ConfigError(f"{term!r}: there is no method {method!r}{near(method, METHODS)}",
                           hint=f"methods: {', '.join(METHODS)}", code="RV070")  # fmt: skip
+
+    def of_dbt(self) -> dict[str, Node]:
+        """The nodes of dbt in the graph."""
+        dbt = self.compiled.dbt
+        found = (node for node in self.parents if node.startswith(DBT)) if dbt is not None else ()
+        return {node: dbt.node(node.removeprefix(DBT)) for node in found if dbt is not None}
 
     def names(self, node: str) -> tuple[str, ...]:
         """A node's name, its name with its folders, and each folder: `people`, `marts.people`, `marts`."""
         kind, name = node.split(".", 1)
+        if kind == "dbt" and self.compiled.dbt is not None:
+            one = self.compiled.dbt.node(name)
+            inner = name.split(".", 2)[2]  # `customers`, `customers.v2`, `raw.orders`
+            return name, inner, f"{one.package}.{inner}", *((inner.split(".")[0],) if "." in inner else ())
         if kind == "source":
             return name, name.split(".", 1)[0]
         if kind == "sync":

@@ -49,6 +49,7 @@ from revetl.contracts import (
     UnknownPerson,
     WhenMissing,
 )
+from revetl.dbt import Names
 from revetl.errors import ConfigError, Where
 from revetl.nearest import near
 from revetl.taxonomy import Taxonomy, role_of_event
@@ -58,7 +59,7 @@ from revetl.yamlfile import Node
 UID = re.compile(r"[a-z0-9]{6,32}")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")  # it names a file of target/, and is typed in selectors
 _QUOTED = r"\s*(?:'([^'\"]+)'|\"([^'\"]+)\")\s*"
-RELATION = re.compile(rf"(ref|source)\({_QUOTED}(?:,{_QUOTED})?\)")
+RELATION = re.compile(rf"(ref|source)\({_QUOTED}(?:,{_QUOTED})?(?:,\s*(?:v|version)\s*=\s*(?:(\d+)|{_QUOTED})\s*)?\)")
 MAX_NAME_BYTES = 150
 MAX_EVENT_BYTES = 100
 MAX_FIELDS = 300
@@ -264,10 +265,16 @@ class SyncReader:
 
     Args:
         relations: what `model:` may name: models by name, sources as `schema.table`.
+        project: the project's name, as `ref('project', 'model')` has it.
+        dbt: what `model:` may name of a dbt project.
     """
 
-    def __init__(self, relations: Collection[str], problems: list[ConfigError]) -> None:
+    def __init__(
+        self, relations: Collection[str], problems: list[ConfigError], *, project: str = "", dbt: Names | None = None
+    ) -> None:
         self._relations = relations
+        self._project = project
+        self._dbt = dbt
         self._problems = problems
         self._seen = _Seen()
         self.syncs: dict[str, Sync] = {}
@@ -732,17 +739,35 @@ class SyncReader:
     def _model(self, node: Node, relation: str) -> str:
         match = RELATION.fullmatch(relation.strip())
         place = node.get("model") or node
-        parts = [part for part in match.groups()[1:] if part] if match else []
-        if not match or (match[1] == "source" and len(parts) == 1):
+        parts = [part for part in match.groups()[1:5] if part] if match else []
+        version = next((part for part in match.groups()[5:] if part), "") if match else ""
+        if not match or (match[1] == "source" and (len(parts) == 1 or version)):
             if relation:
                 plain = relation if relation in self._relations else "people"
                 self.bad("`model` is ref('model') or source('source', 'table')", place, hint=f"model: ref('{plain}')",
                          code="RV032")  # fmt: skip
             return ""
         kind, name = ("source", ".".join(parts)) if match[1] == "source" else ("model", parts[-1])
+        if self._dbt is not None:
+            package = parts[0] if len(parts) > 1 and kind == "model" else ""
+            if name not in self._relations or package not in {"", self._project}:
+                return self._of_dbt(self._dbt, kind, name, package, version, place)
+        elif version and f"{name}_v{version}" in self._relations:  # as in a model
+            name = f"{name}_v{version}"
         if name not in self._relations:
             self.bad(f"there is no {kind} {name!r}{near(name, self._relations)}", place, code="RV033")
         return name
+
+    def _of_dbt(self, names: Names, kind: str, name: str, package: str, version: str, place: Node) -> str:  # noqa: PLR0913
+        """The id of what dbt builds."""
+        try:
+            found = names.source(*name.split(".", 1)) if kind == "source" else names.ref(name, package, version)
+        except ConfigError as problem:
+            if problem.code in {"RV442", "RV449"} and (meant := near(name, self._relations)):
+                problem.message = problem.message.partition("; did you mean")[0] + meant
+            self.bad(problem.message, place, hint=problem.hint, code=problem.code)
+            return ""
+        return found.id
 
     def _inner(self, node: Node | None, name: str) -> str:
         found = node.get(name) if node is not None else None

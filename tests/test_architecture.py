@@ -18,8 +18,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     for names in (
         "errors destination ids nearest formats outline rules",
         "contracts yamlfile render ci adapters",
-        "taxonomy versions renames",
-        "taxonomyfile",
+        "taxonomy versions renames dbt",
+        "taxonomyfile dbtchecks",
         "tables syncfile profiles values customerio sample identity",
         "dialects project delivery connect encode shopify_sample",
         "on_duckdb on_postgres",

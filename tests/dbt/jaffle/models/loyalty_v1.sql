@@ -1,0 +1,1 @@
+select customer_id, orders_count as points from {{ ref('customers') }}
