@@ -6,6 +6,8 @@ run that it is asked for. `Zygote` is the other end of its pipes.
 
 from __future__ import annotations
 
+import gc
+import importlib
 import itertools
 import json
 import os
@@ -25,6 +27,9 @@ from tests.crash.jobs import Job, perform
 ROOT = Path(__file__).parents[2]
 DEATHS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 POLL_S = 0.002
+# what a run imports only when it connects
+DRIVERS = ("psycopg", "sqlalchemy.dialects.postgresql.psycopg", "duckdb", "duckdb_sqlalchemy", "revetl.on_duckdb",
+           "revetl.on_postgres")  # fmt: skip
 SLEEP_S = 300.0  # a process that stood still thinks that so much time has passed
 
 
@@ -216,4 +221,7 @@ def _child(
 
 
 if __name__ == "__main__":
+    for driver in DRIVERS:
+        importlib.import_module(driver)
+    gc.freeze()  # a child that collects garbage would copy every page of its mother
     _Mother().serve()
