@@ -5,7 +5,7 @@ The map, from the bottom up (imports go this way only):
     errors, destination, contracts   values that every part speaks
     rules, taxonomy                  what names mean, and what may be wrong with them
     versions, renames                what changed in a contract; names that are sent under two names for a while
-    dbt, dbtchecks                   what a dbt project built, by its files; what that means for a sync
+    dbt, dbtchecks, previous         what a dbt project built, by its files; what that means for a sync; another state
     project, compiler, selection     YAML, profiles and Jinja → syncs with their SQL
     dialects, warehouse, tables      the one door to the warehouse; on_duckdb, on_postgres: one engine each
     diffsql, plan                    what would change, in one statement; counts and guards
@@ -20,7 +20,7 @@ The map, from the bottom up (imports go this way only):
     upkeep                           looking at the state, and the changes made to it by hand
     latency, unsent                  how old events are when they arrive, and while they do not
     reconcile                        money sent against money in the models
-    report, markdown, candidates,    results → text, Markdown, JSON, files
+    report, markdown, candidates,    results → text, Markdown, JSON, files; syncs → dbt's exposures
     artifacts
     console, connect, api, cli       a person's side
     sandbox                          a Customer.io workspace on this machine; imports nothing of the above

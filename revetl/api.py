@@ -30,7 +30,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from revetl import __version__, artifacts, dbtchecks
+from revetl import __version__, artifacts, dbtchecks, previous
 from revetl.compiler import Compiled, compile_project, external_files
 from revetl.compiler import write_compiled as write_compiled_files
 from revetl.errors import ConfigError, RevetlError, WarehouseError, Where
@@ -87,7 +87,8 @@ class Silent:
 def load(  # noqa: PLR0913 dbt's flags
     project_dir: str | Path | None = None, *, profiles_dir: str | Path | None = None, profile: str | None = None,
     target: str | None = None, variables: str | Mapping[str, Any] | None = None,
-    target_path: str | Path | None = None, environ: Mapping[str, str] | None = None,
+    target_path: str | Path | None = None, environ: Mapping[str, str] | None = None, state: str | Path | None = None,
+    defer: bool = False, favor_state: bool = False,
 ) -> Project:  # fmt: skip
     """Read a project: its files, and the chosen target of its profile.
 
@@ -99,6 +100,9 @@ def load(  # noqa: PLR0913 dbt's flags
         variables: for `var()`, as a mapping or as YAML text; they win over the project's.
         target_path: for artifacts; a relative one starts at the project.
         environ: instead of `os.environ`.
+        state: a folder with another state's manifest.json, of revetl, of dbt, or both: for `state:modified` and `defer`.
+        defer: take the relations that dbt has not built from there; asks the warehouse which these are.
+        favor_state: take all of them from there, and do not ask.
 
     Raises:
         ProjectErrors: with every problem found.
@@ -108,7 +112,36 @@ def load(  # noqa: PLR0913 dbt's flags
         Path(project_dir) if project_dir else None, profiles_dir=Path(profiles_dir) if profiles_dir else None,
         profile=profile or None, target=target or None, cli_vars=given, environ=environ,
     )  # fmt: skip
-    return replace(found, target_path=found.root / target_path) if target_path else found
+    found = replace(found, target_path=found.root / target_path) if target_path else found
+    found = replace(found, state=previous.read(Path(state))) if state else found
+    return _deferred(found, environ, favor=favor_state) if defer else found
+
+
+def _deferred(project: Project, environ: Mapping[str, str] | None, *, favor: bool) -> Project:
+    """The project with relations of another state for what dbt has not built; a compile and a question for each."""
+    before, dbt = project.state, project.dbt
+    if before is None or dbt is None:
+        lacks = "a dbt project in [tool.revetl.dbt]" if dbt is None else "the state to take relations from"
+        raise ConfigError(f"--defer needs {lacks}", hint="--defer --state DIR, with dbt's manifest.json in DIR", code="RV459")
+    compiled = compile_project(project, environ=environ)
+    used = {node for name in compiled.syncs for node in compiled.upstream(name)}
+    there = {node: before.relation(node) for node in sorted(used)}
+    there = {node: found for node, found in there.items() if found and found != dbt.node(node).relation}
+    if not favor:
+        there = {node: found for node, found in there.items() if not _exists(project, dbt.node(node).relation)}
+    return replace(project, dbt=dbt.defer(there))
+
+
+def _exists(project: Project, relation: str) -> bool:
+    """Whether a relation can be read; in a session of its own, which a failed statement may spoil."""
+    with _warehouse(project, "defer", read_only=True) as warehouse:
+        try:
+            warehouse.columns(f"SELECT * FROM {relation}")  # noqa: S608 as dbt quoted it
+        except WarehouseError as problem:
+            if dbtchecks.is_missing(problem.message):
+                return False
+            raise
+    return True
 
 
 def parsed_vars(text: str) -> dict[str, Any]:
@@ -142,7 +175,7 @@ def compile(  # noqa: A001 the command's name
         ConfigError: a selector that means nothing.
     """
     compiled = compile_project(project, environ=environ)
-    return tuple(_sync(compiled, name) for name in select_syncs(compiled, tuple(select), tuple(exclude)))
+    return tuple(_sync(compiled, name) for name in _chosen(project, compiled, select, exclude))
 
 
 def selected(
@@ -154,7 +187,14 @@ def selected(
 ) -> tuple[Sync, ...]:
     """The selected syncs, in the order of work."""
     compiled = compile_project(project, environ=environ)
-    return tuple(compiled.syncs[name] for name in select_syncs(compiled, tuple(select), tuple(exclude)))
+    return tuple(compiled.syncs[name] for name in _chosen(project, compiled, select, exclude))
+
+
+def _chosen(project: Project, compiled: Compiled, select: Sequence[str], exclude: Sequence[str]) -> tuple[str, ...]:
+    """The names of the selected syncs; what has changed is worked out only where it is asked for."""
+    asked = any("state:" in term for term in (*select, *exclude))
+    found = previous.states(project, compiled, project.state) if asked and project.state is not None else None
+    return select_syncs(compiled, tuple(select), tuple(exclude), found)
 
 
 def _sync(compiled: Compiled, name: str) -> CompiledSync:
@@ -313,7 +353,7 @@ def diff(  # noqa: PLR0913 the command's options
 
     ci.may_read(os.environ if environ is None else environ)
     compiled = compile_project(project, environ=environ)
-    names = select_syncs(compiled, tuple(select), tuple(exclude))
+    names = _chosen(project, compiled, select, exclude)
     with _warehouse(project, "diff", read_only=True) as warehouse:
         engine = _engine(project, compiled, warehouse, observer or Silent())
         syncs = [_sync(compiled, name) for name in names]
@@ -341,7 +381,7 @@ def candidates(
 
     ci.may_read(os.environ if environ is None else environ)
     compiled = compile_project(project, environ=environ)
-    names = select_syncs(compiled, tuple(select), tuple(exclude))
+    names = _chosen(project, compiled, select, exclude)
     if not any(compiled.syncs[name].is_person for name in names):
         raise ConfigError("no person sync is selected", hint="revetl identity report")
     with _warehouse(project, "identity report", read_only=True) as warehouse:
@@ -371,7 +411,7 @@ def reconcile(
 
     ci.may_read(os.environ if environ is None else environ)
     compiled = compile_project(project, environ=environ)
-    names = select_syncs(compiled, tuple(select), tuple(exclude))
+    names = _chosen(project, compiled, select, exclude)
     with _warehouse(project, "reconcile", read_only=True) as warehouse:
         engine = _engine(project, compiled, warehouse, Silent())
         return compare(engine, [_sync(compiled, name) for name in names], days=days)
@@ -406,7 +446,7 @@ def run(  # noqa: PLR0913 the command's options
     ci.may_send(environ, real=project.destination.type == "customerio")
     watcher = observer or Silent()
     compiled = compile_project(project, environ=environ)
-    names = select_syncs(compiled, tuple(select), tuple(exclude))
+    names = _chosen(project, compiled, select, exclude)
     settings = delivery_settings(project)
     asked = options or RunOptions()
     with _warehouse(project, "run", read_only=False) as warehouse:
@@ -589,10 +629,20 @@ def write_compiled(
         compiled: the project, if it was compiled already.
     """
     compiled = compiled or compile_project(project, environ=environ)
-    names = select_syncs(compiled, tuple(select), tuple(exclude))
+    names = _chosen(project, compiled, select, exclude)
     write_compiled_files(compiled, project)
     for name in names:
         yield project.target_path / "compiled" / project.name / "syncs" / f"{name}.sql", compiled.sql(name)
+
+
+def exposures(
+    project: Project, *, select: Sequence[str] = (), exclude: Sequence[str] = (), environ: Mapping[str, str] | None = None
+) -> str:
+    """The selected syncs as a file of dbt's exposures."""
+    from revetl.exposures import exposures as text
+
+    compiled = compile_project(project, environ=environ)
+    return text(compiled, _chosen(project, compiled, select, exclude), heading(project))
 
 
 def lint(project: Project) -> tuple[Finding, ...]:
@@ -674,7 +724,7 @@ def status(
     except ConfigError as problem:  # the rest of the status reads revetl's own tables only
         refused = problem.message
     compiled = compile_project(project, environ=environ)
-    chosen = [compiled.syncs[name] for name in select_syncs(compiled, tuple(select), tuple(exclude))]
+    chosen = [compiled.syncs[name] for name in _chosen(project, compiled, select, exclude)]
     names = [(sync.name, sync.uid) for sync in chosen]
     schema = project.state_schema
     with _warehouse(project, "status", read_only=True) as warehouse:
@@ -785,7 +835,7 @@ def repairs(
 ) -> Iterator[Repairs]:  # fmt: skip
     """Repairs of the selected streams, in one session."""
     compiled = compile_project(project, environ=environ)
-    names = select_syncs(compiled, tuple(select), tuple(exclude))
+    names = _chosen(project, compiled, select, exclude)
     with _warehouse(project, "state repair", read_only=False) as warehouse:
         yield Repairs(_engine(project, compiled, warehouse, Silent()), [_sync(compiled, name) for name in names])
 

@@ -19,6 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from revetl import previous
 from revetl.compiler import DBT
 from revetl.contracts import NOWHERE, Field
 from revetl.errors import ConfigError
@@ -164,6 +165,7 @@ def manifest(project: Project, compiled: Compiled, *, head: Mapping[str, Any]) -
             "description": sync.description, "owner": sync.owner, "tags": list(sync.tags),
             # the place in the file is no part of what a sync is
             "checksum": checksum(repr(replace(sync, where=NOWHERE, fields=tuple(map(_unplaced, sync.fields))))),
+            "digest": previous.sync_digest(sync),
             "contract_digest": sync.contract_digest(), "columns": columns,
             "compiled_path": f"compiled/{project.name}/syncs/{sync.name}.sql" if sync.name in compiled.order else None,
             "depends_on": {"nodes": ids(compiled.parents.get(f"sync.{sync.name}", ()))},
@@ -175,13 +177,15 @@ def manifest(project: Project, compiled: Compiled, *, head: Mapping[str, Any]) -
         nodes[one] = {
             "unique_id": one, "name": name, "resource_type": "model", "original_file_path": rendered.model.path,
             "materialized": rendered.materialized, "tags": list(rendered.tags), "description": "",
-            "checksum": checksum(rendered.model.sql), "relation_name": relations.get(name),
+            "checksum": checksum(rendered.model.sql), "digest": previous.model_digest(project, name),
+            "relation_name": relations.get(name),
             "depends_on": {"nodes": ids(compiled.parents.get(f"model.{name}", ()))},
         }  # fmt: skip
     for name, source in project.sources.items():
         one = f"source.{project.name}.{name}"
         nodes[one] = {"unique_id": one, "name": source.name, "resource_type": "source",
-                      "original_file_path": source.where.file, "depends_on": {"nodes": []}}  # fmt: skip
+                      "original_file_path": source.where.file, "digest": previous.source_digest(project, name),
+                      "depends_on": {"nodes": []}}  # fmt: skip
     dbt = compiled.dbt
     for one in (name.removeprefix(DBT) for name in compiled.parents if name.startswith(DBT)):
         if dbt is None:

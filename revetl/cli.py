@@ -83,6 +83,11 @@ def _common(*, hidden: bool) -> list[Callable[[Command], Command]]:
         option("--vars", "variables", metavar="YAML", envvar=twin("VARS"), help="Variables, as YAML or JSON."),
         option("--target-path", metavar="DIR", envvar=twin("TARGET_PATH"), help="For artifacts [default: target]."),
         option("--log-path", metavar="DIR", envvar=twin("LOG_PATH"), help="For revetl.log [default: logs]."),
+        option("--state", metavar="DIR", envvar=twin("STATE"), help="Another state's files, for state:modified and --defer."),
+        option("--defer/--no-defer", default=False, envvar=twin("DEFER"),
+               help="Read what dbt has not built where the --state has it."),
+        option("--favor-state/--no-favor-state", default=False, envvar=twin("FAVOR_STATE"),
+               help="Read all that dbt builds where the --state has it."),
         option("-q", "--quiet", is_flag=True, envvar=twin("QUIET"), help="Show errors and asked-for results only."),
         option("--log-format", type=click.Choice(["text", "json"]), default="text", envvar=twin("LOG_FORMAT"),
                help="Of the lines on stderr and in the log file."),
@@ -228,7 +233,8 @@ class Session:
         project = api.load(
             options["project_dir"], profiles_dir=options["profiles_dir"], profile=options["profile"],
             target=options["target"], variables=options["variables"], target_path=options["target_path"],
-            environ=self.environ,
+            environ=self.environ, state=options["state"], defer=options["defer"] or options["favor_state"],
+            favor_state=options["favor_state"],
         )  # fmt: skip
         self.log.secrets = api.secrets_of(project, self.environ)
         given = self.options["log_path"] or self.environ.get("DBT_LOG_PATH")
@@ -490,7 +496,7 @@ def compile_(context: click.Context, select: tuple[str, ...], exclude: tuple[str
 
 @_command(cli, "ls")
 @_selection
-@_output("name", "path", "selector", "json", "renames", default="name")
+@_output("name", "path", "selector", "json", "renames", "exposures", default="name")
 def ls(context: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], output: str) -> None:
     """List the syncs that a selection means."""
     with session(context) as one:
@@ -498,6 +504,9 @@ def ls(context: click.Context, select: tuple[str, ...], exclude: tuple[str, ...]
         from revetl.report import dual_json, json_line, unique_id
 
         project = one.load()
+        if output == "exposures":
+            emit(api.exposures(project, select=select, exclude=exclude, environ=one.environ))
+            return
         for sync in api.selected(project, select=select, exclude=exclude, environ=one.environ):
             dual = api.dual_sends(project, sync)
             if output == "renames":

@@ -199,14 +199,6 @@ class Node:
             return f"source:{'.'.join(self.id.split('.')[2:])}"
         return f"{self.name}.v{self.version}" if self.version else self.name
 
-    @property
-    def reference(self) -> str:
-        """As it is written in YAML."""
-        if self.kind == "source":
-            group, _, table = ".".join(self.id.split(".")[2:]).partition(".")
-            return f"source('{group}', '{table}')"
-        return f"ref('{self.name}', v={self.version})" if self.version else f"ref('{self.name}')"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -323,6 +315,15 @@ class Dbt:
         for name in names:
             visit(name)
         return tuple(seen)
+
+    def reference(self, name: str) -> str:
+        """A node as dbt's YAML names it."""
+        node = self.node(name)
+        if node.kind == "source":
+            group, _, table = ".".join(name.split(".")[2:]).partition(".")
+            return f"source('{group}', '{table}')"
+        package = "" if node.package == self.names.project else f"'{node.package}', "
+        return f"ref({package}'{node.name}'{f', v={node.version}' if node.version else ''})"
 
     def tests(self, name: str) -> tuple[str, ...]:
         """The tests of a node, unit tests included."""

@@ -121,10 +121,10 @@ def standing(dbt: Dbt, sync: Sync, reads: Sequence[str], today: date) -> tuple[l
         node = dbt.node(name)
         _old(node, today, tell)
     built = dbt.stored(reads)
-    if dbt.outcomes:
-        for name in built:
-            _outcomes(dbt, dbt.node(name), tell)
-        _failures(dbt, dict.fromkeys((*reads, *built)), tell)
+    for name in built if dbt.on_tests != "ignore" else ():
+        _outcomes(dbt, dbt.node(name), tell)
+    for name in dict.fromkeys((*reads, *built)) if dbt.on_tests != "ignore" else ():
+        _failures(dbt, dbt.node(name), tell)
     _ages(dbt, dbt.above(reads), tell)
     return stops, notices
 
@@ -141,30 +141,26 @@ def _old(node: Node, today: date, tell: _Tell) -> None:
 def _outcomes(dbt: Dbt, node: Node, tell: _Tell) -> None:
     """A model that dbt could not build in its last run has the rows of an earlier one."""
     found = dbt.outcomes.get(node.id)
-    if found is None or dbt.on_tests == "ignore":
-        return
-    if found.status in {"error", "skipped", "partial success"}:
+    if found is not None and found.status in {"error", "skipped", "partial success"}:
         said = {"error": "could not build", "skipped": "skipped"}.get(found.status, "built only a part of")
         tell(f"dbt {said} {node.name!r} in its last run, so its rows are older", dbt.names.build(f"+{node.selector}"), "RV452",
              stop=dbt.on_tests == "stop")  # fmt: skip
 
 
-def _failures(dbt: Dbt, nodes: Iterable[str], tell: _Tell) -> None:
-    if dbt.on_tests == "ignore":
-        return
-    for name in nodes:
-        node, tests = dbt.node(name), dbt.tests(name)
-        known = [(one, dbt.outcomes[one].status) for one in tests if one in dbt.outcomes]
-        failed = [_short(one) for one, status in known if status in FAILED]
-        warned = [_short(one) for one, status in known if status == "warn"]
-        if failed:
-            tell(f"tests of dbt's {node.name!r} failed: {', '.join(failed)}",
-                 f"correct it, then: {dbt.names.build(node.selector)}", "RV451", stop=dbt.on_tests == "stop")  # fmt: skip
-        if warned:
-            tell(f"tests of dbt's {node.name!r} warned: {', '.join(warned)}", dbt.names.build(node.selector), "RV451", stop=False)
-        if tests and not known:
-            tell(f"dbt's last command ({dbt.command}) did not try the {len(tests)} tests of {node.name!r}",
-                 dbt.names.build(node.selector), "RV462", stop=False)  # fmt: skip
+def _failures(dbt: Dbt, node: Node, tell: _Tell) -> None:
+    tests, build = dbt.tests(node.id), dbt.names.build(node.selector)
+    known = [(one, dbt.outcomes[one].status) for one in tests if one in dbt.outcomes]
+    failed = [_short(one) for one, status in known if status in FAILED]
+    warned = [_short(one) for one, status in known if status == "warn"]
+    if failed:
+        tell(f"tests of dbt's {node.name!r} failed: {', '.join(failed)}", f"correct it, then: {build}", "RV451",
+             stop=dbt.on_tests == "stop")  # fmt: skip
+    if warned:
+        tell(f"tests of dbt's {node.name!r} warned: {', '.join(warned)}", build, "RV451", stop=False)
+    if tests and not known:
+        count = f"{len(tests)} tests" if len(tests) > 1 else "test"
+        last = f"dbt's last command ({dbt.command}) did not try" if dbt.command else "dbt has left no result of"
+        tell(f"{last} the {count} of {node.name!r}", build, "RV462", stop=False)
 
 
 def _short(test: str) -> str:
@@ -188,9 +184,14 @@ def _ages(dbt: Dbt, names: Iterable[str], tell: _Tell) -> None:
              stop=found.status != "warn" and dbt.on_freshness == "stop")  # fmt: skip
 
 
+def is_missing(message: str) -> bool:
+    """Whether a warehouse says that a relation, or the schema or database of one, is not there."""
+    return bool(_MISSING.search(message)) and not re.search(r"\bcolumn\b", message, re.IGNORECASE)
+
+
 def not_built(dbt: Dbt, reads: Sequence[str], message: str) -> ConfigError | None:
     """If a warehouse misses a relation of dbt's: which, and the command that builds it."""
-    if not _MISSING.search(message) or re.search(r"\bcolumn\b", message, re.IGNORECASE):
+    if not is_missing(message):
         return None
     nodes = [dbt.node(name) for name in dbt.stored(reads)]
     for part in ("identifier", "schema", "database"):

@@ -24,6 +24,7 @@ from revetl.dbt import read as read_dbt
 from revetl.dbtchecks import inherited
 from revetl.errors import ConfigError, ProjectErrors, Where
 from revetl.nearest import near
+from revetl.previous import Previous
 from revetl.profiles import (
     Destination,
     MissingVariable,
@@ -101,6 +102,7 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV449": "source() of no source of dbt", "RV450": "dbt has not built it", "RV451": "failed tests in dbt",
     "RV452": "a model that dbt could not build", "RV453": "a source that is not fresh", "RV454": "deprecated in dbt",
     "RV455": "a column that dbt's contract does not have", "RV456": "another type than in dbt's contract",
+    "RV458": "no other state", "RV459": "nothing to defer to",
     "RV461": "one target folder for revetl and dbt", "RV462": "tests that dbt did not try",
 })  # fmt: skip
 CALL = re.compile(r"\w+\(.*\)", re.DOTALL)
@@ -154,6 +156,7 @@ class Project:
         warnings: for a person; nothing that stops a run.
         taxonomy: what the files declare of the names of events, properties and attributes.
         dbt: what a dbt project built, where the project reads one.
+        state: another state to compare with (`--state`).
     """
 
     root: Path
@@ -171,6 +174,7 @@ class Project:
     warnings: tuple[str, ...] = ()
     taxonomy: Taxonomy = field(default_factory=Taxonomy)
     dbt: Dbt | None = None
+    state: Previous | None = None
 
 
 def find_root(start: Path) -> Path:

@@ -3,6 +3,7 @@
 - `people`: a sync, model or source by name; `*` is a wildcard.
 - `+x`, `x+`, `2+x`, `x+1`, `@x`: with what it reads, with what reads it, to a depth, with its children's parents.
 - `tag:`, `path:`, `file:`, `sync:`, `source:`, `type:person`: by property.
+- `state:modified`, `state:new`, `state:unmodified`: by what has changed since another state.
 - `a,b`: both; `a b`, or two flags: either; `--exclude` takes away.
 
 A model or source stands for the syncs that read it directly; a name that is a sync's means that sync.
@@ -19,31 +20,38 @@ from revetl.contracts import SyncType
 from revetl.dbt import Node
 from revetl.errors import ConfigError
 from revetl.nearest import near
+from revetl.previous import STATES
 
-METHODS = ("sync", "source", "tag", "path", "file", "type", "resource_type", "fqn")
+METHODS = ("sync", "source", "tag", "path", "file", "type", "resource_type", "state", "fqn")
 _WILD = re.compile(r"[*?\[]")
 _TERM = re.compile(
     r"(?P<at>@)?(?:(?P<up>\d*)\+)?(?:(?P<method>[a-z_]+):)?(?P<value>[^+@]+?)(?:\+(?P<down>\d{0,6}))?"
 )
 
 
-def select(compiled: Compiled, chosen: Sequence[str] = (), excluded: Sequence[str] = ()) -> tuple[str, ...]:
+def select(
+    compiled: Compiled, chosen: Sequence[str] = (), excluded: Sequence[str] = (), states: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """Names of the selected syncs, in the order of work; all enabled ones without `chosen`.
+
+    Args:
+        states: what has changed since another state, by node of the graph; None where there is no other state.
 
     A wildcard or a property that fits nothing gives nothing; what is written out and does not exist is a mistake.
 
     Raises:
         ConfigError: an empty selector, or a literal name, tag or path that matches nothing, with the nearest one.
     """
-    graph = _Graph(compiled)
+    graph = _Graph(compiled, states)
     nodes = graph.union(chosen) if chosen else set(graph.parents)
     nodes -= graph.union(excluded) if excluded else set()
     return tuple(name for name in compiled.order if f"sync.{name}" in nodes)
 
 
 class _Graph:
-    def __init__(self, compiled: Compiled) -> None:
+    def __init__(self, compiled: Compiled, states: Mapping[str, str] | None = None) -> None:
         self.compiled = compiled
+        self.states = states
         self.parents: dict[str, tuple[str, ...]] = dict(compiled.parents)
         for parents in compiled.parents.values():
             for parent in parents:
@@ -110,7 +118,7 @@ class _Graph:
             if any(fnmatchcase(one, clean) or (method == "path" and one.startswith(clean + "/")) for one in mine)
         }  # fmt: skip
         known = {one for mine in facts.values() for one in mine}
-        return found, known | set(SyncType) if method == "type" else known
+        return found, known | set({"type": SyncType, "state": STATES}.get(method, ()))
 
     def facts(self, method: str, term: str) -> dict[str, tuple[str, ...]]:
         """What a method looks at, by node."""
@@ -134,6 +142,11 @@ class _Graph:
             return {node: (name, name.rsplit(".", 1)[0]) for node, name in last.items()}
         if method == "type":
             return {f"sync.{s.name}": (str(s.type),) for s in syncs.values()}
+        if method == "state":
+            if self.states is None:
+                raise ConfigError(f"{term!r} needs another state to compare with", hint="--state DIR", code="RV458")
+            means = {"new": ("new", "modified"), "modified": ("modified", "old"), "unmodified": ("unmodified", "old")}
+            return {node: means[state] for node, state in self.states.items()}
         if method == "resource_type":
             of_dbt = self.of_dbt()
             return {node: (of_dbt[node].kind if node in of_dbt else node.split(".", 1)[0],) for node in self.parents}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def document(*nodes: Mapping[str, Any], number: int = 12, **more: Any) -> dict[s
     return {
         "metadata": {"dbt_schema_version": f"https://schemas.getdbt.com/dbt/manifest/v{number}.json", "dbt_version": "1.11.0",
                      "project_name": "jaffle", "adapter_type": "duckdb"},
-        "nodes": {one["unique_id"]: one for one in (nodes or NODES)},
+        "nodes": {one["unique_id"]: deepcopy(dict(one)) for one in (nodes or NODES)},
         "sources": {one["unique_id"]: one for one in (source("lake", "landed"),)}, "macros": {},
         "disabled": {"model.jaffle.retired": [node("retired")]},
         "groups": {"group.jaffle.finance": {"name": "finance", "owner": {"name": "Finance", "email": "finance@example.com"}}},
@@ -336,7 +337,7 @@ def test_failed_tests_stop_a_sync(tmp_path: Path) -> None:
     ("command", "status", "stops", "warns"),
     [
         ("build", "pass", "", ""), ("test", "warn", "", "RV451"), ("build", "error", "RV451", ""),
-        ("compile", "fail", "", ""),  # no outcome: dbt did not look at rows
+        ("compile", "fail", "", "RV462"),  # no outcome: dbt did not look at rows
     ],
 )  # fmt: skip
 def test_other_outcomes_of_tests(tmp_path: Path, command: str, status: str, stops: str, warns: str) -> None:
@@ -348,7 +349,7 @@ def test_other_outcomes_of_tests(tmp_path: Path, command: str, status: str, stop
 def test_a_run_without_tests_is_told(tmp_path: Path) -> None:
     stops, notices = standing(tmp_path, dbt__target__run_results=results("run", model__jaffle__customers="success"))
     assert stops == []
-    assert notices == ["sync 'people': dbt's last command (run) did not try the 1 tests of 'customers' [RV462]"]
+    assert notices == ["sync 'people': dbt's last command (run) did not try the test of 'customers' [RV462]"]
 
 
 @pytest.mark.parametrize("status", ["error", "skipped"])
@@ -368,7 +369,7 @@ def test_a_source_that_is_not_fresh_stops_what_is_made_of_it(tmp_path: Path) -> 
     assert stops[0].endswith("dbt source freshness --select source:lake.landed --project-dir dbt")
     assert standing(tmp_path / "b", "ref('frequent')", dbt__target__sources=text) == ([], [])
     stops, notices = standing(tmp_path / "c", dbt__target__sources=text.replace('"error"', '"warn"'))
-    assert (stops, len(notices)) == ([], 1)
+    assert (stops, [one[-7:] for one in notices]) == ([], ["[RV462]", "[RV453]"])
 
 
 def test_gates_can_be_opened(tmp_path: Path) -> None:
@@ -437,3 +438,204 @@ def test_the_manifest_has_what_is_above_a_sync(tmp_path: Path) -> None:
     assert set(made["nodes"]) == {"model.jaffle.customers", "source.jaffle.lake.landed"}
     assert made["parent_map"]["sync.shop.people"] == ["model.jaffle.customers"]
     assert made["nodes"]["model.jaffle.customers"]["relation_name"] == '"shop"."main"."customers"'
+
+
+# --- another state ---------------------------------------------------------------------------------------------------
+
+
+def kept(folder: Path, **more: str) -> Path:
+    """A project, and the state folder that a run of it would leave."""
+    found = loaded(files(folder, dbt=None, **more))
+    own = manifest(found, compile_project(found, environ={}), head={"revetl_schema_version": "revetl/manifest/v1"})
+    write(folder, {"state/manifest.json": json.dumps(own)})
+    write(folder, {"state/dbt/manifest.json": (folder / "dbt/target/manifest.json").read_text()})
+    return folder / "state"
+
+
+def changed(folder: Path, term: str = "state:modified") -> list[str]:
+    """The syncs that a selector means, compared with the state folder."""
+    found = api.load(folder, environ={"HOME": str(folder)}, state=folder / "state")
+    return [sync.name for sync in api.selected(found, select=[term], environ={})]
+
+
+ORDERS = """\
+version: 1
+syncs:
+  - name: orders
+    uid: orders01
+    model: ref('mine')
+    type: event
+    event: Order Completed
+    person: {id: customer_id, sync: people}
+    key: order_id
+    occurred_at: ordered_at
+"""
+MINE = "select {{ cents('a') }} as order_id, 1 as customer_id, now() as ordered_at"
+
+
+def two(folder: Path) -> Path:
+    """People of dbt's customers, and events of a model of the project that uses a macro; and their state."""
+    write(folder, {"syncs/orders.yml": ORDERS, "macros/money.sql": "{% macro cents(a) %}{{ half(a) }}{% endmacro %}",
+                   "macros/more.sql": "{% macro half(a) %}{{ a }} / 2{% endmacro %}"})  # fmt: skip
+    kept(folder, models__mine=MINE)
+    return folder
+
+
+def test_nothing_has_changed(tmp_path: Path) -> None:
+    two(tmp_path)
+    assert changed(tmp_path) == []
+    assert changed(tmp_path, "state:unmodified") == ["people", "orders"]
+
+
+@pytest.mark.parametrize("without", ["", "state/dbt/manifest.json"])
+def test_an_upstream_node_of_dbt_changes_its_syncs(tmp_path: Path, without: str) -> None:
+    two(tmp_path)
+    if without:
+        (tmp_path / without).unlink()
+    raw = document()
+    raw["nodes"]["model.jaffle.customers"]["checksum"]["checksum"] = "other"
+    raw["nodes"]["model.jaffle.shared"]["checksum"]["checksum"] = "other"  # that nothing reads
+    write(tmp_path, {"dbt/target/manifest.json": json.dumps(raw)})
+    assert changed(tmp_path) == ["people"]
+    raw = document()
+    raw["sources"]["source.jaffle.lake.landed"]["identifier"] = "other"
+    write(tmp_path, {"dbt/target/manifest.json": json.dumps(raw)})
+    assert changed(tmp_path) == ["people"]
+
+
+def test_another_target_changes_nothing(tmp_path: Path) -> None:
+    two(tmp_path)
+    text = (tmp_path / "dbt/target/manifest.json").read_text().replace('"main"', '"pr_7"')
+    write(tmp_path, {"dbt/target/manifest.json": text.replace('\\"main\\"', '\\"pr_7\\"')})
+    assert changed(tmp_path) == []
+
+
+def test_a_sync_a_model_or_a_macro_of_the_project_changes(tmp_path: Path) -> None:
+    def edit(name: str, old: str, new: str) -> list[str]:
+        two(tmp_path)
+        text = (tmp_path / name).read_text()
+        assert old in text
+        write(tmp_path, {name: text.replace(old, new)})
+        return changed(tmp_path)
+
+    assert edit("models/mine.sql", "now()", "today()") == ["orders"]
+    assert edit("macros/more.sql", "/ 2", "/ 3") == ["orders"]
+    assert edit("syncs/orders.yml", "Completed", "Placed") == ["orders"]
+    assert edit("syncs/orders.yml", "key: order_id", "key: order_id\n    description: Only words.") == []
+    assert edit("syncs/orders.yml", "uid: orders01", "uid: orders02") == ["orders"]
+    assert changed(tmp_path, "state:new") == ["orders"]
+
+
+def test_macros_and_settings_of_dbt_count_but_not_its_own(tmp_path: Path) -> None:
+    def with_macros(text: str, own: str, **config: str) -> dict[str, Any]:
+        macros = {"macro.jaffle.a": {"macro_sql": "x", "depends_on": {"macros": ["macro.jaffle.b", "macro.dbt.c"]}},
+                  "macro.jaffle.b": {"macro_sql": text}, "macro.dbt.c": {"macro_sql": own}}  # fmt: skip
+        one = node("customers", depends_on={"nodes": [], "macros": ["macro.jaffle.a"]}, unrendered_config=config)
+        return document(one, macros=macros)
+
+    files(tmp_path, dbt=with_macros("1", "1", schema="{{ x }}"))
+    found = loaded(tmp_path)
+    own = manifest(found, compile_project(found, environ={}), head={"revetl_schema_version": "revetl/manifest/v1"})
+    write(tmp_path, {"state/manifest.json": json.dumps(own)})
+    for raw, wanted in (
+        (with_macros("1", "2", schema="{{ x }}"), []), (with_macros("2", "1", schema="{{ x }}"), ["people"]),
+        (with_macros("1", "1", schema="y"), ["people"]), (with_macros("1", "1", schema="{{ x }}", meta="y"), []),
+    ):  # fmt: skip
+        write(tmp_path, {"dbt/target/manifest.json": json.dumps(raw)})
+        assert changed(tmp_path) == wanted
+
+
+def test_a_state_that_is_not_there(tmp_path: Path) -> None:
+    two(tmp_path)
+    found = loaded(tmp_path)
+    for action, code in (
+        (lambda: api.selected(found, select=["state:modified"], environ={}), "RV458"),
+        (lambda: changed(tmp_path / "nowhere"), "RV050"),
+        (lambda: api.load(tmp_path, environ={"HOME": "/"}, state=tmp_path / "logs"), "RV458"),
+        (lambda: api.load(tmp_path, environ={"HOME": "/"}, defer=True), "RV459"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            action()
+        assert caught.value.code == code
+    (tmp_path / "state/manifest.json").unlink()
+    with pytest.raises(ConfigError, match=r"no manifest\.json of revetl"):
+        changed(tmp_path)
+    two(tmp_path)
+    with pytest.raises(ConfigError, match="did you mean 'modified'"):
+        changed(tmp_path, "state:modifed")
+
+
+@pytest.mark.parametrize("by", ["dbt/manifest.json", "manifest.json"])
+def test_defer_reads_what_is_not_built_where_the_state_has_it(tmp_path: Path, by: str) -> None:
+    state = kept(tmp_path)
+    (state / ({"dbt/manifest.json", "manifest.json"} - {by}).pop()).unlink()
+    text = (tmp_path / "dbt/target/manifest.json").read_text()
+    write(tmp_path, {"dbt/target/manifest.json": text.replace('\\"main\\"', '\\"pr_7\\"')})
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as db:
+        db.execute("create table main.customers as select 1 as customer_id, 'a@example.com' as email, 2 as orders_count")
+    options: dict[str, Any] = {"environ": {"HOME": str(tmp_path)}, "state": state}
+
+    def read(**more: Any) -> str:
+        return compile_project(api.load(tmp_path, **options, **more), environ={}).sql("people").partition("FROM ")[2]
+
+    with pytest.raises(ConfigError) as caught:
+        api.diff(api.load(tmp_path, **options), environ={})
+    assert caught.value.code == "RV450"
+    assert read() == '"shop"."pr_7"."customers"'
+    assert read(defer=True) == '"shop"."main"."customers"'
+    (found,) = api.diff(api.load(tmp_path, **options, defer=True), environ={}).syncs
+    assert found.counts.created == 1
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as db:
+        db.execute("create schema pr_7; create table pr_7.customers as from main.customers")
+    assert read(defer=True) == '"shop"."pr_7"."customers"'
+    assert read(defer=True, favor_state=True) == '"shop"."main"."customers"'
+
+
+# --- exposures -------------------------------------------------------------------------------------------------------
+
+
+def test_syncs_as_exposures(tmp_path: Path) -> None:
+    raw = document(documented(tags=["pii"]), version("loyalty", 1), {**node("lent"), "unique_id": "model.tools.lent",
+                                                                        "package_name": "tools"})  # fmt: skip
+    read = " from {{ ref('loyalty', v=1) }}, {{ ref('lent') }}, {{ source('lake', 'landed') }}"
+    files(tmp_path, dbt=raw, models__mine=MINE.replace("{{ cents('a') }}", "1") + read)
+    write(tmp_path, {"syncs/orders.yml": ORDERS.replace("name: orders", "name: orders-v2")})
+    assert api.exposures(loaded(tmp_path), environ={}) == """\
+# written by: revetl ls --output exposures
+version: 2
+exposures:
+- name: people
+  label: 'Customer.io: people'
+  type: application
+  owner:
+    email: crm@example.com
+  description: People.
+  depends_on:
+  - ref('customers')
+  meta:
+    revetl:
+      project: shop
+      sync: people
+      uid: people01
+      type: person
+      destination: sandbox
+      pii:
+      - email
+- name: orders_v2
+  label: 'Customer.io: Order Completed'
+  type: application
+  owner:
+    name: shop
+  depends_on:
+  - ref('loyalty', v=1)
+  - ref('tools', 'lent')
+  - source('lake', 'landed')
+  meta:
+    revetl:
+      project: shop
+      sync: orders-v2
+      uid: orders01
+      type: event
+      event: Order Completed
+      destination: sandbox
+"""
