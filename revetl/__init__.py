@@ -14,6 +14,7 @@ The map, from the bottom up (imports go this way only):
     purchases                        one order, one event; a refund follows its order
     delivery                         rates, retries, deadlines
     state                            what Customer.io has acknowledged, crash-safe
+    datatests, gates, tested         tests of models and freshness of sources, before anything is sent
     drift, history                   models that are not what they were; versions of each contract
     duplicates, merges               people who may be one person, and those who become one
     engine                           `diff` and `run`, readable from top to bottom

@@ -45,10 +45,12 @@ from revetl.selection import select as select_syncs
 if TYPE_CHECKING:
     from revetl.checklist import Answer
     from revetl.contracts import Sync
+    from revetl.datatests import DataTest
     from revetl.delivery import DeliverySettings
     from revetl.duplicates import Candidates
     from revetl.engine import CompiledSync, Destination, DiffResult, Engine, Observer, RunOptions, RunResult
     from revetl.forget import Receipt
+    from revetl.gates import Gate, Outcome
     from revetl.lint import Finding
     from revetl.plan import Counts
     from revetl.reconcile import Reconciled
@@ -308,7 +310,16 @@ def _engine(project: Project, compiled: Compiled, warehouse: Warehouse, observer
         observer=observer,
         version=__version__,
         journeys=journeys(project),
+        gate=_gate(project, compiled, warehouse),
     )
+
+
+def _gate(project: Project, compiled: Compiled, warehouse: Warehouse) -> Gate | None:
+    """The tests before the syncs; None where there are none."""
+    from revetl.gates import Gate
+
+    aging = any(source.freshness is not None for source in project.sources.values())
+    return Gate(warehouse, project, compiled, monotonic=time.monotonic) if project.tests or aging else None
 
 
 def journeys(project: Project) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -499,6 +510,48 @@ def _build(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """How tests, or sources, ended."""
+
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+
+
+def run_tests(  # noqa: PLR0913 the command's options
+    project: Project, *, select: Sequence[str] = (), exclude: Sequence[str] = (), freshness: bool = False,
+    told: Callable[[int, int, Outcome], None] = lambda *_: None, environ: Mapping[str, str] | None = None,
+) -> Tested:  # fmt: skip
+    """Run the tests of models and sources, each in one statement; read-only.
+
+    Args:
+        project: from `load`.
+        select: selectors; a sync stands for all that it reads. Everything unless given.
+        exclude: selectors to leave out.
+        freshness: look how old the sources are instead.
+        told: is given each as it ends: its number, how many there are, and how it ended.
+        environ: instead of `os.environ`.
+
+    Raises:
+        ConfigError, WarehouseError: nothing could be tested.
+    """
+    from revetl import ci, gates
+    from revetl.selection import nodes
+
+    ci.may_read(os.environ if environ is None else environ)
+    compiled = compile_project(project, environ=environ)
+    wanted = nodes(compiled, tuple(select), tuple(exclude)) if select or exclude else None
+    tests, sources = gates.selected(project, compiled, wanted)
+    began, outcomes = time.monotonic(), []
+    with _warehouse(project, "source freshness" if freshness else "test", read_only=True) as warehouse:
+        gate = gates.Gate(warehouse, project, compiled, monotonic=time.monotonic)
+        chosen: Sequence[DataTest | str] = sources if freshness else tests
+        for number, one in enumerate(chosen, 1):
+            outcomes.append(gate.aged(one) if isinstance(one, str) else gate.tested(one))
+            told(number, len(chosen), outcomes[-1])
+    return Tested(outcomes=tuple(outcomes), seconds=time.monotonic() - began)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LastRun:
     """What the last run left, and the options that it had."""
 
@@ -513,6 +566,8 @@ def last_run(project: Project) -> LastRun:
         ConfigError: nothing was run yet, or a masked secret stands among its variables.
     """
     document = artifacts.read_run_results(project.target_path / "run_results.json")
+    if (document.get("args") or {}).get("command") == "test":
+        raise ConfigError("the last command was `revetl test`, which sends nothing", hint="revetl test; or: revetl run")
     return LastRun(names=artifacts.failed_syncs(document), args=dict(document.get("args") or {}))
 
 
@@ -590,6 +645,29 @@ def write_run(
         result, heading(project), head=head, args=args, secrets=secrets_of(project, environ)
     )
     path = project.target_path / "run_results.json"
+    artifacts.write_json(path, document)
+    return path
+
+
+def write_tests(  # noqa: PLR0913 what an artifact says
+    project: Project, found: Tested, *, args: Mapping[str, Any], freshness: bool, invocation_id: str,
+    environ: Mapping[str, str],
+) -> Path:  # fmt: skip
+    """Write target/run_results.json of tests, or target/sources.json."""
+    head = artifacts.metadata(
+        artifacts.SOURCES if freshness else artifacts.RUN_RESULTS, heading(project), invocation_id=invocation_id,
+        now=datetime.now(UTC), environ=environ,
+    )  # fmt: skip
+    masked = secrets_of(project, environ)
+    if freshness:
+        document = artifacts.scrubbed(
+            artifacts.sources(found.outcomes, heading(project), head=head, seconds=found.seconds), masked
+        )
+    else:
+        document = artifacts.results_of_tests(
+            found.outcomes, heading(project), head=head, args=args, seconds=found.seconds, secrets=masked
+        )
+    path = project.target_path / ("sources.json" if freshness else "run_results.json")
     artifacts.write_json(path, document)
     return path
 

@@ -1,4 +1,4 @@
-"""The files of `target/` that other programs read: `run_results.json` and `manifest.json`.
+"""The files of `target/` that other programs read: `run_results.json`, `sources.json` and `manifest.json`.
 
 They have dbt's envelope, so that tools which read dbt's files need little change, and a version and a JSON Schema
 of their own (`revetl/schemas/`). They are written atomically and hold counts and names, never a key, a value of a
@@ -28,10 +28,12 @@ from revetl.report import Heading, inert, result_json, unique_id
 if TYPE_CHECKING:
     from revetl.compiler import Compiled
     from revetl.engine import RunResult, SyncResult
+    from revetl.gates import Outcome
     from revetl.project import Project
 
 RUN_RESULTS = "revetl/run-results/v1"
 MANIFEST = "revetl/manifest/v1"
+SOURCES = "revetl/sources/v1"
 SECRET_PREFIXES = ("DBT_ENV_SECRET", "REVETL_ENV_SECRET")
 CUSTOM_PREFIXES = ("DBT_ENV_CUSTOM_ENV_", "REVETL_ENV_CUSTOM_ENV_")
 MASK = "*****"
@@ -111,7 +113,7 @@ def run_results(
     """
     document = {
         "metadata": dict(head) | {"run_id": result.run_id},
-        "results": [_result(r, heading) for r in result.syncs],
+        "results": [*(_result(r, heading) for r in result.syncs), *tested(result.syncs, heading)],
         "elapsed_time": round(result.seconds, 6),
         "exit_code": int(result.exit_code),
         "message": result.error.message if result.error else None,
@@ -139,6 +141,58 @@ def _result(result: SyncResult, heading: Heading) -> dict[str, Any]:
         "compiled": True,
         "relation_name": result.sync.model,
     }
+
+
+def tested(syncs: Sequence[SyncResult], heading: Heading) -> list[dict[str, Any]]:
+    """The tests before some syncs, each once."""
+    seen = {one.unique_id: one for result in syncs for one in result.tests}
+    return [test_result(one, heading) for one in seen.values()]
+
+
+def test_result(one: Outcome, heading: Heading) -> dict[str, Any]:
+    """One test in the form of dbt's; a source's freshness as a kind of its own."""
+    return {
+        "unique_id": f"{'test' if one.test else 'freshness'}.{heading.project}.{one.unique_id}", "status": one.status,
+        "timing": [], "thread_id": "main", "execution_time": round(one.seconds, 6), "message": one.told or None,
+        "failures": one.failures, "adapter_response": {}, "compiled": bool(one.compiled),
+        "compiled_path": one.compiled or None, "relation_name": None,
+    }  # fmt: skip
+
+
+def results_of_tests(  # noqa: PLR0913 what an artifact says
+    outcomes: Sequence[Outcome], heading: Heading, *, head: Mapping[str, Any], args: Mapping[str, Any], seconds: float,
+    secrets: Sequence[str] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """`run_results.json` of `revetl test`, as a value; arguments as in `run_results`."""
+    document = {
+        "metadata": dict(head) | {"run_id": head["invocation_id"]}, "results": [test_result(one, heading) for one in outcomes],
+        "elapsed_time": round(seconds, 6), "exit_code": int(any(one.status in {"fail", "error"} for one in outcomes)),
+        "message": None, "requests": 0, "retries": 0, "bytes_sent": 0, "statements": len(outcomes), "args": dict(args),
+    }  # fmt: skip
+    return dict(scrubbed(document, secrets))
+
+
+def sources(outcomes: Sequence[Outcome], heading: Heading, *, head: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """`sources.json` as a value, in the form of dbt's."""
+    return {"metadata": dict(head), "results": [_source(one, heading) for one in outcomes], "elapsed_time": round(seconds, 6)}
+
+
+def _source(one: Outcome, heading: Heading) -> dict[str, Any]:
+    rule = one.freshness
+    assert rule is not None  # noqa: S101 of a source
+    ages = {name: age for name, age in (("warn_after", rule.warn_after), ("error_after", rule.error_after)) if age}
+    known = one.age_s is not None
+    return {
+        "unique_id": f"source.{heading.project}.{one.name}",
+        "status": {"fail": "error", "error": "runtime error"}.get(one.status, one.status),
+        "max_loaded_at": timestamp(datetime.fromtimestamp(one.now_s - (one.age_s or 0), UTC)) if known else None,
+        "snapshotted_at": timestamp(datetime.fromtimestamp(one.now_s, UTC)) if one.now_s else None,
+        "max_loaded_at_time_ago_in_s": one.age_s,
+        "criteria": {**{name: {"count": age.count, "period": age.period} for name, age in ages.items()},
+                     "filter": rule.condition or None},
+        "adapter_response": {}, "timing": [], "thread_id": "main", "execution_time": round(one.seconds, 6),
+        "error": one.told if one.problem else None,
+    }  # fmt: skip
 
 
 def manifest(project: Project, compiled: Compiled, *, head: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,7 +277,9 @@ def checksum(text: str) -> dict[str, str]:
 def failed_syncs(document: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of the syncs that did not end with every row acknowledged."""
     return tuple(
-        str(item["unique_id"]).split(".", 2)[2] for item in document["results"] if item["status"] in AGAIN
+        str(item["unique_id"]).split(".", 2)[2]
+        for item in document["results"]
+        if item["status"] in AGAIN and str(item["unique_id"]).startswith("sync.")
     )
 
 

@@ -734,6 +734,63 @@ def _leave(
     context.exit(code)
 
 
+# --- tests ---------------------------------------------------------------------------------------------------------
+
+
+@_command(cli, "test")
+@_selection
+@_output("text", "json")
+def test(context: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], output: str) -> None:
+    """Run the tests of models and sources; exit 1 if one fails.
+
+    The SQL of each is in target/compiled, to look at the rows that fail. Writes nothing to the warehouse.
+    """
+    with session(context) as one:
+        _test(context, one, select, exclude, output, freshness=False)
+
+
+@cli.group("source", epilog=GLOBAL_HELP)
+def source() -> None:
+    """The tables that models read."""
+
+
+@_command(source, "freshness")
+@_selection
+@_output("text", "json")
+def source_freshness(
+    context: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], output: str
+) -> None:
+    """How old the newest row of each source is; exit 1 if one is too old. Writes target/sources.json."""
+    with session(context) as one:
+        _test(context, one, select, exclude, output, freshness=True)
+
+
+def _test(  # noqa: PLR0913 a command's options
+    context: click.Context, one: Session, select: tuple[str, ...], exclude: tuple[str, ...], output: str, *, freshness: bool
+) -> None:
+    from revetl import api, gates, report, tested
+
+    project = one.load()
+
+    def told(number: int, total: int, outcome: gates.Outcome) -> None:
+        text = tested.line(number, total, outcome, one.log.style)
+        one.log.say("info", text, name="TestEnded", data=report.outcome_json(outcome))
+
+    found = api.run_tests(
+        project, select=select, exclude=exclude, freshness=freshness, told=told, environ=one.environ
+    )
+    command = "source freshness" if freshness else "test"
+    args = {"command": command, "select": list(select), "exclude": list(exclude),
+            "target": project.target.name}  # fmt: skip
+    api.write_tests(project, found, args=args, freshness=freshness, invocation_id=one.invocation_id, environ=one.environ)
+    if output == "json":
+        emit(report.json_line(tested.as_json(found.outcomes, found.seconds, api.heading(project), command)))
+    else:
+        emit(tested.as_text(found.outcomes, found.seconds, one.out, "source" if freshness else "data test"))
+    if gates.worst(found.outcomes):
+        context.exit(1)
+
+
 # --- identity ------------------------------------------------------------------------------------------------------
 
 

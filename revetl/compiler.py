@@ -323,6 +323,38 @@ def _stored(project: Project, name: str) -> str:
     return relation_of(project.sources[name])
 
 
+def reads(project: Project, compiled: Compiled, nodes: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """How SQL reads models and sources: the `WITH` that it begins with, if any, and the name of each in `FROM`.
+
+    Args:
+        nodes: `model.x` and `source.x.y`.
+    """
+    needed: dict[str, None] = {}
+    found = []
+    for node in nodes:
+        kind, _, name = node.partition(".")
+        if kind == "source":
+            found.append(_stored(project, name))
+        elif compiled.models[name].materialized != "ephemeral":
+            found.append(_built_relation(project, name))
+        else:
+            needed |= dict.fromkeys(_needed(compiled.models, name))
+            found.append(cte(name))
+    ctes = ",\n".join(f"{cte(one)} AS (\n{compiled.models[one].sql}\n)" for one in needed)
+    return (f"WITH {ctes}\n" if ctes else ""), tuple(found)
+
+
+def write_sql(project: Project, file: str, sql: str) -> Path:
+    """Write one more file into `target/compiled/<project>/`.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    path = project.target_path / "compiled" / project.name / file
+    _write(path, sql)
+    return path
+
+
 def _builds(project: Project, models: Mapping[str, Rendered], texts: Mapping[str, Rendered]) -> tuple[Build, ...]:
     made: dict[str, Build] = {}
 

@@ -492,6 +492,7 @@ class Sync:
         late_property, late_after_s: for `late: flag`: the property, and the age in seconds that counts as late.
         renamed_from: for events: the name that the event had before.
         drift: what is watched from run to run; None where nothing is.
+        tests: what failing tests of what it reads do: gate | warn | off; the project's own unless given.
     """
 
     name: str
@@ -531,6 +532,7 @@ class Sync:
     latency: Latency = Latency()
     duplicates: tuple[DuplicateRule, ...] | None = None
     drift: Drift | None = None
+    tests: str = ""
     description: str = ""
     owner: str = ""
     tags: tuple[str, ...] = ()

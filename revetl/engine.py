@@ -75,6 +75,7 @@ from revetl.errors import (
     WarehouseError,
     Where,
 )
+from revetl.gates import NOTHING, Gate, Judged, Outcome
 from revetl.history import keep_contract, keep_profile, profiles
 from revetl.identity import QUARANTINED
 from revetl.latency import Ages, Measured, latency_table
@@ -108,6 +109,7 @@ from revetl.tables import (
     runs_table,
     stream_tables,
     sync_log_table,
+    test_log_table,
 )
 from revetl.versions import SAME, Difference, Recorded, early_ends
 from revetl.warehouse import Warehouse
@@ -220,6 +222,7 @@ class SyncDiff:
         contract: what a run would change of the recorded contract.
         dual_sends: names that changed, and until when the old ones are sent as well.
         warnings: what nobody has to act on now.
+        tests: of what the sync reads.
     """
 
     sync: Sync
@@ -238,6 +241,7 @@ class SyncDiff:
     quarantine: tuple[Reason, ...] = ()
     lookalikes: tuple[Reason, ...] = ()
     visitors: Visitors = NO_VISITORS
+    tests: tuple[Outcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,6 +271,7 @@ class SyncResult:
         latency: of the events acknowledged in this run, where the sync declares one; not of a backfill.
         contract_version: of the sync's contract; 0 where none was recorded.
         warnings: what nobody has to act on now.
+        tests: of what the sync reads.
     """
 
     sync: Sync
@@ -287,6 +292,7 @@ class SyncResult:
     contract_version: int = 0
     dual_sends: tuple[renames.DualSend, ...] = ()
     warnings: tuple[Notice, ...] = ()
+    tests: tuple[Outcome, ...] = ()
 
     @property
     def refused(self) -> int:
@@ -412,6 +418,7 @@ class Engine:
         clock: real, or a test's.
         observer: is told what happens.
         journeys: of Customer.io that use a name, by (kind, name), as the taxonomy says.
+        gate: the tests that stand before each sync, where there are any.
     """
 
     def __init__(  # noqa: PLR0913 the run's surroundings, each injected
@@ -424,7 +431,9 @@ class Engine:
         observer: Observer,
         version: str = "",
         journeys: Mapping[tuple[str, str], Sequence[str]] | None = None,
+        gate: Gate | None = None,
     ) -> None:
+        self.gate = gate
         self.warehouse = warehouse
         self.schema = schema
         self.syncs = {compiled.sync.name: compiled for compiled in syncs}
@@ -479,7 +488,8 @@ class Engine:
             asked = replace(asked, spellings=True)
             plan = self._changes(compiled, shape, stream, known, asked, planned=True).cte("plan")
             counts = self._counts(compiled, shape, plan, asked, stream.state_rows - stream.copy_rows())
-        problems = self._promises(declared, stream, options)
+        judged = self.judged(declared, options)
+        problems = [*judged.problems, *self._promises(declared, stream, options)]
         problems += self._problems(compiled, shape, counts, options, stream, first_run=first_run)
         problems = [*compiled.stops, *([twice] if twice is not None else []), *problems]
         drift = self._drift(compiled, shape, options)
@@ -502,9 +512,10 @@ class Engine:
         return SyncDiff(
             sync=declared, counts=counts, problems=tuple(problems), first_run=first_run, baseline=asked.baseline,
             requests=requests, seconds=seconds, samples=found, fingerprint=_fingerprint(compiled, stream, counts, asked),
-            checked=checked, quarantine=held_back, lookalikes=alike, visitors=visits,
+            checked=checked, quarantine=held_back, lookalikes=alike, visitors=visits, tests=judged.outcomes,
             contract=Difference.of(Recorded.read(stream.control.contract), declared), dual_sends=dual,
-            warnings=(*compiled.notices, *renames.notices(declared, dual), *_only_recorded(sync, options, first_run=first_run),
+            warnings=(*compiled.notices, *judged.notices, *renames.notices(declared, dual),
+                      *_only_recorded(sync, options, first_run=first_run),
                       *(self._drift_notices(declared, drift[1]) if drift else ())),
         )  # fmt: skip
 
@@ -541,6 +552,10 @@ class Engine:
         return tuple(found)
 
     # --- what diff and run share ---------------------------------------------------------------------------------
+
+    def judged(self, sync: Sync, options: RunOptions) -> Judged:
+        """What the tests of all that a sync reads say; a baseline sends nothing, so nothing stands before it."""
+        return self.gate.judge(sync) if self.gate is not None and not options.baseline else NOTHING
 
     def _today(self, compiled: CompiledSync) -> CompiledSync:
         """The sync as it is sent today: old names whose last day has not passed are sent as well."""
@@ -1047,13 +1062,17 @@ class _Run:
         stats = self.delivery.stats if self.delivery else None
         result = RunResult(
             run_id=self.run_id, started_at=wall, seconds=self.clock.monotonic() - began,
-            syncs=tuple(results[c.sync.name] for c in syncs),
+            syncs=tuple(self._with_tests(results[c.sync.name]) for c in syncs),
             requests=stats.requests if stats else 0, retries=stats.retries if stats else 0,
             bytes_sent=stats.bytes if stats else 0, statements=self.warehouse.statements,
             error=error or self.stopped,
         )  # fmt: skip
         self._log(result)
         return replace(result, statements=self.warehouse.statements)
+
+    def _with_tests(self, result: SyncResult) -> SyncResult:
+        gate = self.engine.gate
+        return replace(result, tests=gate.seen(result.sync)) if gate is not None else result
 
     def _open(self) -> None:
         engine = self.engine
@@ -1215,7 +1234,11 @@ class _Run:
             try:
                 if sync.name in twice:
                     raise twice[sync.name]
+                judged = self.engine.judged(sync, self.options)
+                if judged.problems:
+                    raise judged.problems[0]
                 job = self._prepare(compiled)
+                job.warnings[:0] = judged.notices
                 self._begin(job)
                 if sync.type is SyncType.SUPPRESSION and job.counts.first:
                     self._forget_suppressed(job)
@@ -1746,6 +1769,17 @@ class _Run:
             create_table(self.warehouse, sa.schema.CreateTable(table, if_not_exists=True), table)
         self.warehouse.execute(sa.insert(table).values(rows))
 
+    def _log_tests(self, result: RunResult, now: int) -> None:
+        seen = {one.unique_id: one for sync in result.syncs for one in sync.tests}
+        if not seen:
+            return
+        table = test_log_table(self.engine.schema)
+        if table.name not in self.engine.catalog:
+            create_table(self.warehouse, sa.schema.CreateTable(table, if_not_exists=True), table)
+        rows = [{"run_id": result.run_id, "name": one.name, "node": one.node, "status": one.status, "failures": one.failures,
+                 "finished_at": now} for one in seen.values()]  # fmt: skip
+        self.warehouse.execute(sa.insert(table).values(rows))
+
     def _log(self, result: RunResult) -> None:
         """One row a run and one a sync, in the warehouse; a run that could not open it has none."""
         try:
@@ -1759,6 +1793,7 @@ class _Run:
                 )
             )  # fmt: skip
             self._log_latency(result, now)
+            self._log_tests(result, now)
             rows = [_log_row(result.run_id, sync, now) for sync in result.syncs]
             if rows:
                 self.warehouse.execute(sa.insert(log).values(rows))

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from revetl.contracts import Sync
+from revetl.datatests import MODES, DataTest, DataTestReader, Freshness
 from revetl.dbt import Dbt
 from revetl.dbt import read as read_dbt
 from revetl.dbtchecks import inherited
@@ -104,12 +105,15 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV455": "a column that dbt's contract does not have", "RV456": "another type than in dbt's contract",
     "RV458": "no other state", "RV459": "nothing to defer to",
     "RV461": "one target folder for revetl and dbt", "RV462": "tests that dbt did not try",
+    "RV470": "no such test", "RV471": "a wrong test", "RV472": "tests of no model", "RV473": "tests that fail",
+    "RV474": "tests that warn", "RV475": "a source that is too old", "RV476": "a source that gets old",
+    "RV477": "a test's SQL does not run", "RV478": "a wrong freshness",
 })  # fmt: skip
 CALL = re.compile(r"\w+\(.*\)", re.DOTALL)
 SECTION = re.compile(r"^\s*\[tool\.revetl(\.[^\]]*)?\]", re.MULTILINE)
 SETTINGS = {
     "name": str, "profile": str, "model_paths": list, "sync_paths": list, "macro_paths": list, "target_path": str,
-    "log_path": str, "vars": dict, "state_schema": str, "dbt": dict,
+    "log_path": str, "vars": dict, "state_schema": str, "tests": str, "dbt": dict,
 }  # fmt: skip
 DBT: Mapping[str, str] = MappingProxyType({"project": "", "target_path": "target", "tests": "stop", "freshness": "stop"})
 ON_DBT = ("stop", "warn", "ignore")
@@ -140,6 +144,7 @@ class Source:
     identifier: str
     database: str = ""
     external_location: str = ""
+    freshness: Freshness | None = None
     where: Where = field(default=Where(file=""), compare=False)
 
 
@@ -154,6 +159,8 @@ class Project:
         syncs: by name, in the order of files.
         vars: of the project, with those of the command line above them.
         warnings: for a person; nothing that stops a run.
+        tests: of models and sources.
+        tests_mode: what failing ones do where a sync says nothing: gate | warn | off.
         taxonomy: what the files declare of the names of events, properties and attributes.
         dbt: what a dbt project built, where the project reads one.
         state: another state to compare with (`--state`).
@@ -172,6 +179,8 @@ class Project:
     log_path: Path
     state_schema: str
     warnings: tuple[str, ...] = ()
+    tests: tuple[DataTest, ...] = ()
+    tests_mode: str = "gate"
     taxonomy: Taxonomy = field(default_factory=Taxonomy)
     dbt: Dbt | None = None
     state: Previous | None = None
@@ -234,9 +243,11 @@ def load(  # noqa: PLR0913 dbt's flags
     values = {**settings["vars"], **(cli_vars or {})}
     # the files of models and sources come with a pull request: they see no key, as the models do not
     plain = readable(environ, keys_of(chosen.target, chosen.destination) if chosen else ())
-    sources = _Sources(root, plain, values, chosen.target if chosen else None, problems).read(
-        _documents(root, settings["model_paths"], problems)
-    )
+    said: list[str] = []
+    schemas = _documents(root, settings["model_paths"], problems)
+    reading = _Sources(root, plain, values, chosen.target if chosen else None, problems, said)
+    sources = reading.read(schemas)
+    tests = DataTestReader(models, sources, text=reading.text, problems=problems, warnings=said).read(schemas)
     dbt = _dbt(root, settings, chosen.target if chosen else None, problems)
     if dbt is None and settings["dbt"]["project"]:
         raise ProjectErrors(sorted(problems, key=_place))  # without it, nobody knows what a ref() means
@@ -257,7 +268,8 @@ def load(  # noqa: PLR0913 dbt's flags
         macros=macros, sources=sources, syncs=syncs, vars=values, dbt=dbt,
         target_path=root / settings["target_path"], log_path=root / settings["log_path"],
         state_schema=chosen.target.state_schema or settings["state_schema"] or f"revetl_{chosen.target.name}",
-        warnings=(*chosen.warnings, *(dbt.warnings if dbt else ())), taxonomy=reader.taxonomy,
+        warnings=(*chosen.warnings, *(dbt.warnings if dbt else ()), *said), taxonomy=reader.taxonomy, tests=tests,
+        tests_mode=settings["tests"],
     )  # fmt: skip
 
 
@@ -339,7 +351,7 @@ def _settings(root: Path, problems: list[ConfigError]) -> dict[str, Any]:
     name = fine.get("name") or root.name
     return {
         "name": name, "profile": name, "model_paths": ["models"], "sync_paths": ["syncs"], "macro_paths": ["macros"],
-        "target_path": "target", "log_path": "logs", "vars": {}, "state_schema": "",
+        "target_path": "target", "log_path": "logs", "vars": {}, "state_schema": "", "tests": "gate",
         # the folder of a dbt project has models, macros and a target folder of dbt's own
         **(BESIDE_DBT if (root / "dbt_project.yml").is_file() else {}), **fine, "dbt": {**DBT, **fine.get("dbt", {})},
     }  # fmt: skip
@@ -357,6 +369,8 @@ def _wrong_setting(key: str, value: Any) -> str:  # noqa: ANN401 any TOML value
         return "" if isinstance(value, dict) else "must be a table"
     if not isinstance(value, str) or not value:
         return "must be a text"
+    if key == "tests" and value not in MODES:
+        return f"is {', '.join(MODES[:-1])} or {MODES[-1]}"
     # it names a folder of target/
     return "has letters, digits, `_`, `-` and `.` only" if key == "name" and not NAME.fullmatch(value) else ""
 
@@ -442,11 +456,12 @@ def _macros(root: Path, settings: Mapping[str, Any], problems: list[ConfigError]
 class _Sources:
     """`sources:` of dbt's schema files; other keys of those files are dbt's business."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 what a source may need
         self, root: Path, environ: tuple[Mapping[str, str], tuple[str, ...]], values: Mapping[str, Any],
-        target: Target | None, problems: list[ConfigError],
+        target: Target | None, problems: list[ConfigError], warnings: list[str],
     ) -> None:  # fmt: skip
         self.root = root
+        self.tests = DataTestReader((), (), text=self.text, problems=problems, warnings=warnings)
         self.environ, self.denied = environ
         self.values = values
         self.target = target
@@ -476,7 +491,8 @@ class _Sources:
         return Source(
             name=name, schema=self.text(source, "schema") or _plain(source, "name"),
             identifier=self.text(table, "identifier") or name, database=self.text(source, "database"),
-            external_location=self.location(source, table, name), where=table.where,
+            external_location=self.location(source, table, name), freshness=self.tests.freshness(source, table),
+            where=table.where,
         )  # fmt: skip
 
     def location(self, source: Node, table: Node, name: str) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from revetl.contracts import Sync, SyncType
     from revetl.engine import Checked, DiffResult, RunResult, Sample, SyncDiff, SyncResult
     from revetl.errors import Notice, RevetlError
+    from revetl.gates import Outcome
     from revetl.latency import Measured
     from revetl.persons import Visitors
     from revetl.plan import Counts
@@ -627,6 +628,7 @@ def diff_json(result: DiffResult, heading: Heading) -> dict[str, Any]:
                 "contract": _contract_json(d.contract),
                 "dual_sends": [dual_json(dual) for dual in d.dual_sends],
                 "warnings": [_notice_json(warning) for warning in d.warnings],
+                "tests": [outcome_json(one) for one in d.tests],
             }
             for d in result.syncs
         ],
@@ -645,6 +647,14 @@ def dual_json(dual: DualSend) -> dict[str, Any]:
     """A name that changed, for programs."""
     return {"kind": dual.kind, "new": dual.new, "old": dual.old, "until": dual.until.isoformat(), "days_left": dual.left,
             "journeys": list(dual.journeys)}  # fmt: skip
+
+
+def outcome_json(one: Outcome) -> dict[str, Any]:
+    """How a test or a source's freshness ended, for programs; without a value."""
+    return {
+        "name": one.name, "kind": one.test.kind if one.test else "freshness", "node": one.node, "status": one.status,
+        "failures": one.failures, "message": one.told or None, "seconds": round(one.seconds, 6), "compiled": one.compiled or None,
+    }  # fmt: skip
 
 
 def _notice_json(notice: Notice) -> dict[str, str]:
@@ -820,6 +830,7 @@ def run_json(result: RunResult, heading: Heading) -> dict[str, Any]:
                 "status": r.status,
                 "seconds": round(r.seconds, 3),
                 "counts": result_json(r),
+                "tests": [outcome_json(one) for one in r.tests],
                 "error": error_json(r.error) if r.error else None,
             }
             for r in result.syncs

@@ -48,6 +48,18 @@ def select(
     return tuple(name for name in compiled.order if f"sync.{name}" in nodes)
 
 
+def nodes(compiled: Compiled, chosen: Sequence[str], excluded: Sequence[str] = ()) -> dict[str, bool]:
+    """The selected models, sources and syncs; with True those that are syncs.
+
+    Raises:
+        ConfigError: as `select`.
+    """
+    graph = _Graph(compiled)
+    found = graph.named(chosen) if chosen else set(graph.parents)
+    found -= graph.named(excluded) if excluded else set()
+    return {node: node.startswith("sync.") for node in sorted(found)}
+
+
 class _Graph:
     def __init__(self, compiled: Compiled, states: Mapping[str, str] | None = None) -> None:
         self.compiled = compiled
@@ -71,6 +83,15 @@ class _Graph:
                 sets = [self.one(one) for one in text.split(",") if one]
                 found |= set.intersection(*sets) if sets else set()
         return found
+
+    def named(self, terms: Iterable[str]) -> set[str]:
+        """As `union`, without the syncs that only read what is meant."""
+        meant: set[str] = set()
+        for term in terms:
+            found = self.union([term])
+            plain = {node for node in found if not node.startswith("sync.")}
+            meant |= found if "+" in term or "@" in term or not plain else plain
+        return meant
 
     def one(self, term: str) -> set[str]:
         match = _TERM.fullmatch(term)

@@ -49,6 +49,7 @@ from revetl.contracts import (
     UnknownPerson,
     WhenMissing,
 )
+from revetl.datatests import MODES
 from revetl.dbt import Names
 from revetl.errors import ConfigError, Where
 from revetl.nearest import near
@@ -139,6 +140,7 @@ SYNC_KEYS: dict[str, dict[str, Any]] = {
     "unknown_person": {"enum": [v.value for v in UnknownPerson]}, "latency": ANY_OBJECT,
     "renamed_from": ANY_OBJECT, "tags": {"type": "array", "items": TEXT}, "owner": TEXT,
     "description": TEXT, "enabled": BOOLEAN, "ignore": ANY_OBJECT, "duplicates": {"type": "array"},
+    "tests": {"enum": list(MODES)},
     "money": ANY_OBJECT, "refund_of": ANY_OBJECT,
     "on_violation": {"enum": [v.value for v in OnViolation]},
 
@@ -567,7 +569,7 @@ class SyncReader:
             made = self._merge(node, Sync(
                 name=name, uid=uid, type=SyncType.MERGE, model=model, relation=text("model"), identifier=IdentifierKind.ID,
                 key="", fields=(), person_sync=text("people", "people"), description=text("description"),
-                owner=text("owner"), where=node.where,
+                owner=text("owner"), tests=text("tests"), where=node.where,
             ))  # fmt: skip
             return made if len(self._problems) == before else None
         if text("when_missing") == WhenMissing.CLEAR and kind and not person:
@@ -620,6 +622,7 @@ class SyncReader:
             no_person=NoPerson(text("no_person", "skip")), unknown_person=UnknownPerson(text("unknown_person", "hold")),
             initial=Initial(initial), renamed_from=renamed, drift=drift, **told,
             guards=guards, latency=latency, description=text("description"), owner=text("owner"), duplicates=duplicates,
+            tests=text("tests"),
             tags=tuple(str(tag.value) for tag in tags.value) if tags is not None else (),
             ignore=ignore, enabled=node.get("enabled") is None or bool(node.get("enabled").value),  # type: ignore[union-attr]  # just tested
             where=node.where,

@@ -13,6 +13,7 @@ Every stream has its own four, so that streams never wait for each other's locks
     identity_log         groups of duplicates that a run found, by rule; made by the first run that counts them
     contracts            every version of a sync's contract; made by the first run that keeps one
     profiles             what runs saw of the models of syncs with `drift:`; made by the first of them
+    test_log             what a run's tests found, before it sent; made by the first run that has tests
     runs, sync_log       one row a run, one row a sync and run
 """
 
@@ -35,6 +36,7 @@ IDENTITY_LOG = "identity_log"
 CONTRACTS = "contracts"
 PROFILES = "profiles"
 RATES = "rates"
+TEST_LOG = "test_log"
 SHARED = ("runs", "sync_log", RATES)  # made by the first run
 AMOUNT = sa.Numeric(38, 9)  # of purchases and refunds, as sent
 DOUBT = "doubt"  # the `_op` in `open` of an event that had no answer once, whatever happened to it since
@@ -224,6 +226,16 @@ def profiles_table(schema: str) -> sa.Table:
         PROFILES, sa.MetaData(),
         *_columns(("uid", sa.Text), ("run_id", sa.Text), ("fence", sa.BigInteger), ("seen_at", sa.BigInteger),
                   ("accepted", sa.BigInteger), ("profile", sa.Text)),
+        schema=quoted(schema),
+    )  # fmt: skip
+
+
+def test_log_table(schema: str) -> sa.Table:
+    """One row a run and test, or source with a freshness: how it ended, and how many rows failed; never a value."""
+    return sa.Table(
+        TEST_LOG, sa.MetaData(),
+        *_columns(("run_id", sa.Text), ("name", sa.Text), ("node", sa.Text), ("status", sa.Text),
+                  ("failures", sa.BigInteger), ("finished_at", sa.BigInteger)),
         schema=quoted(schema),
     )  # fmt: skip
 

@@ -19,18 +19,18 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "errors destination ids nearest formats outline rules",
         "contracts yamlfile render ci adapters",
         "taxonomy versions renames dbt",
-        "taxonomyfile dbtchecks previous",
+        "taxonomyfile dbtchecks previous datatests",
         "tables syncfile profiles values customerio sample identity",
         "dialects project delivery connect encode shopify_sample",
         "on_duckdb on_postgres",
         "diffsql warehouse entities compiler lint",
         "seal checklist",
-        "plan state selection grants reasons purchases drift",
+        "plan state selection grants reasons purchases drift gates",
         "rates duplicates merges latency history persons",
         "engine upkeep repair",
         "forget reconcile unsent",
         "report",
-        "markdown artifacts candidates findings reconciled exposures",
+        "markdown artifacts candidates findings reconciled exposures tested",
         "console",
         "api",
         "cli",
@@ -41,7 +41,7 @@ SANDBOX = "sandbox"
 SQLALCHEMY = {
     *("tables", "identity", "dialects", "diffsql", "warehouse", "seal", "state", "rates", "upkeep", "engine", "repair", "forget"),
     *("duplicates", "merges", "persons", "purchases", "reconcile", "unsent", "latency", "history", "drift"),
-    *("on_duckdb", "on_postgres"),
+    *("on_duckdb", "on_postgres", "gates"),
 }
 HTTP = {"customerio"}
 # what `revetl --help` must not wait for

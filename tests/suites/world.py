@@ -24,6 +24,7 @@ from revetl.customerio import TrackSender
 from revetl.delivery import Clock, DeliverySettings, RealClock
 from revetl.engine import CompiledSync, DiffResult, Engine, RunOptions, RunResult
 from revetl.errors import Where
+from revetl.gates import Gate
 from revetl.plan import Counts
 from revetl.sandbox import Sandbox
 from revetl.warehouse import Probe, Warehouse, open_warehouse
@@ -111,6 +112,7 @@ class World:
         box: the workspace.
         ahead_s: how far the warehouse's clock has gone on.
         journeys: what the taxonomy says of them.
+        gate: makes the tests that stand before the syncs.
     """
 
     connect: Callable[..., Warehouse]
@@ -120,6 +122,7 @@ class World:
     statements: int = 0
     ahead_s: int = 0
     journeys: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    gate: Callable[[Warehouse], Gate] | None = None
 
     def sql(self, *statements: str) -> None:
         """Change the warehouse as its users would."""
@@ -175,7 +178,7 @@ class World:
         """An engine over it."""
         return Engine(
             self.later(warehouse), schema=SCHEMA, syncs=self.compiled(), clock=clock or RealClock(), observer=self.observer,
-            journeys=self.journeys,
+            journeys=self.journeys, gate=self.gate(warehouse) if self.gate is not None else None,
         )  # fmt: skip
 
     def later(self, warehouse: Warehouse) -> Warehouse:
