@@ -6,6 +6,7 @@ The map, from the bottom up (imports go this way only):
     rules, taxonomy                  what names mean, and what may be wrong with them
     versions, renames                what changed in a contract; names that are sent under two names for a while
     dbt, dbtchecks, previous         what a dbt project built, by its files; what that means for a sync; another state
+    fromdbt                          the files of a project beside a dbt project
     project, compiler, selection     YAML, profiles and Jinja → syncs with their SQL
     dialects, warehouse, tables      the one door to the warehouse; on_duckdb, on_postgres: one engine each
     diffsql, plan                    what would change, in one statement; counts and guards

@@ -17,6 +17,7 @@ import os
 import random
 import re
 import secrets
+import shlex
 import socket
 import time
 from base64 import b64encode
@@ -1100,6 +1101,7 @@ class Made:
         kept: files that were there already and were not touched.
         tables: rows of the sample by table; empty where its file was there already.
         problem: why the sample was not made: files that were kept do not go with the new ones.
+        notes: what a person should know.
     """
 
     folder: Path
@@ -1107,6 +1109,7 @@ class Made:
     kept: tuple[str, ...]
     tables: Mapping[str, int]
     problem: RevetlError | None = None
+    notes: tuple[str, ...] = ()
 
 
 def init(
@@ -1148,6 +1151,61 @@ def init(
     if project.target.type != "duckdb" or _sample_file(project).exists():
         return made
     return replace(made, tables=sample(project, advance=False))
+
+
+def init_from_dbt(directory: str | Path, project: str | Path, *, environ: Mapping[str, str] | None = None) -> Made:
+    """Make a project beside a dbt project, or in its folder; no file that exists is touched.
+
+    Args:
+        directory: where the files go.
+        project: the folder with dbt_project.yml.
+        environ: instead of `os.environ`.
+
+    Raises:
+        ConfigError: it is no dbt project, or dbt has written no manifest.json yet.
+    """
+    from revetl import fromdbt
+    from revetl.dbt import document
+    from revetl.dbt import read as read_dbt
+    from revetl.profiles import find_all
+    from revetl.syncfile import new_uid
+    from revetl.yamlfile import read as read_yaml
+
+    folder, source = Path(directory).resolve(), Path(project).resolve()
+    if not (source / "dbt_project.yml").is_file():
+        raise ConfigError(f"{project} is no dbt project: it has no dbt_project.yml", code="RV460",
+                          hint="revetl init --from-dbt DIR, with the folder that has one")  # fmt: skip
+    facts = read_yaml(source / "dbt_project.yml", "dbt_project.yml")
+    plain = facts.plain() if facts is not None and isinstance(facts.value, dict) else {}
+    name = str(plain.get("name") or source.name)
+    profile, target_path = str(plain.get("profile") or name), str(plain.get("target-path") or "target")
+    target_path = "target" if "{{" in target_path else target_path
+    inside = folder == source
+    place = "." if inside else os.path.relpath(source, folder)
+    dbt = read_dbt(source / target_path, home="" if inside else f" --project-dir {shlex.quote(place)}")
+    catalog = source / target_path / "catalog.json"
+    found = fromdbt.propose(dbt, new_uid, catalog=document(catalog, hint="dbt docs generate") if catalog.is_file() else None)
+    files = {"pyproject.toml": fromdbt.settings(name, profile, place, target_path), **found.files}
+    files[".gitignore"] = "target/\nlogs/\n"
+    notes = list(found.notes)
+    try:
+        theirs = find_all(None, os.environ if environ is None else environ, folder, source)[0]
+        outputs = read_yaml(theirs, str(theirs))
+        outputs = outputs.get(profile) if outputs is not None else None
+        outputs = outputs.get("outputs") if outputs is not None else None
+        targets = list(outputs.value) if outputs is not None and isinstance(outputs.value, dict) else ["dev"]
+        shown = os.path.relpath(theirs, folder) if theirs.is_relative_to(source.parent) else str(theirs)
+    except ConfigError:
+        targets, shown = ["dev"], "none was found: --profiles-dir"
+    files["profiles.yml"] = fromdbt.destinations(profile, targets, shown)
+    if inside and (folder / "profiles.yml").is_file():
+        notes.append(f"profiles.yml is dbt's: add `destinations: {{{targets[0]}: {{type: sandbox}}}}` beside `outputs:`")
+    (folder / "syncs").mkdir(parents=True, exist_ok=True)
+    written = [one for one in sorted(files) if not (folder / one).exists()]
+    for one in written:
+        artifacts.write_text(folder / one, files[one])
+    kept = tuple(sorted(files.keys() - set(written)))
+    return Made(folder=folder, written=tuple(written), kept=kept, tables={}, notes=tuple(notes))
 
 
 def _template_files(folder: Traversable, above: str) -> Iterator[tuple[str, str]]:

@@ -360,12 +360,16 @@ for _option in _common(hidden=False):  # on a group each is put at the end
     "--from", "starter", metavar="STARTER", default="shop", show_default=True,
     help="What to begin as: shop, or shopify for the tables that Fivetran loads.",
 )
+@click.option("--from-dbt", metavar="DIR", help="Begin with the models of this dbt project instead.")
 @click.argument("directory", default=".")
-def init(context: click.Context, starter: str, directory: str) -> None:
+def init(context: click.Context, starter: str, from_dbt: str | None, directory: str) -> None:
     """Make a project whose first run needs no account and no editing."""
     with session(context) as one:
         from revetl import api
 
+        if from_dbt is not None:
+            _init_from_dbt(one, directory, from_dbt)
+            return
         made = api.init(directory, starter=starter, environ=one.environ)
         for name in made.kept:
             one.log.say("warn", f"kept {name}: it was there already")
@@ -383,6 +387,20 @@ def init(context: click.Context, starter: str, directory: str) -> None:
         emit(
             f"Next:\n  {go}revetl diff\n  revetl run\n  revetl sandbox    # a page with the people and their events"
         )
+
+
+def _init_from_dbt(one: Session, directory: str, project: str) -> None:
+    from revetl import api
+
+    made = api.init_from_dbt(directory, project, environ=one.environ)
+    for name in made.kept:
+        one.log.say("warn", f"kept {name}: it was there already")
+    for name in made.written:
+        one.log.say("info", f"wrote {name}")
+    for note in made.notes:
+        one.log.say("warn", f"not proposed: {note}" if ": it looks like" in note else note)
+    go = "" if directory == "." else f"cd {shlex.quote(directory)} && "
+    emit(f"Next: read syncs/, and set `enabled: true` where a proposal is right\n  {go}revetl parse\n  revetl diff\n  revetl run")
 
 
 @_command(cli, "debug")

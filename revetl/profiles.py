@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from revetl.adapters import ADAPTERS, NOTHING, Kind, taken, troubles
@@ -146,6 +147,20 @@ def find(profiles_dir: Path | None, environ: Mapping[str, str], cwd: Path, root:
     Raises:
         ConfigError: there is none; every place that was searched is named.
     """
+    return find_all(profiles_dir, environ, cwd, root)[0]
+
+
+def find_all(
+    profiles_dir: Path | None, environ: Mapping[str, str], cwd: Path, root: Path, *, dbt: Path | None = None
+) -> tuple[Path, ...]:
+    """The profiles.yml that counts; beside a dbt project, then those that may have what it lacks.
+
+    Args:
+        dbt: the dbt project that this one reads.
+
+    Raises:
+        ConfigError: there is none; every place that was searched is named.
+    """
     for name in ("REVETL_PROFILES_DIR", "DBT_ENGINE_PROFILES_DIR", "DBT_PROFILES_DIR"):
         if profiles_dir is None and environ.get(name):
             profiles_dir = Path(environ[name])
@@ -153,10 +168,12 @@ def find(profiles_dir: Path | None, environ: Mapping[str, str], cwd: Path, root:
         places = [profiles_dir]
     else:
         home = environ.get("HOME") or str(Path.home())
-        places = [cwd, root, Path(home) / ".dbt"]
-    for place in places:
-        if (place / "profiles.yml").is_file():
-            return place / "profiles.yml"
+        places = [cwd, root, *([dbt] if dbt else []), Path(home) / ".dbt"]
+    there = [place / "profiles.yml" for place in places if (place / "profiles.yml").is_file()]
+    if profiles_dir is not None and dbt is not None and there and (root / "profiles.yml").is_file():
+        there.append(root / "profiles.yml")  # it may have the destinations
+    if there:
+        return tuple(dict.fromkeys(there)) if dbt is not None else (there[0],)
     searched = ", ".join(dict.fromkeys(str(place) for place in places))
     raise ConfigError(
         f"no profiles.yml was found in: {searched}",
@@ -166,20 +183,38 @@ def find(profiles_dir: Path | None, environ: Mapping[str, str], cwd: Path, root:
 
 def load_profile(  # noqa: PLR0913 what decides which target counts
     path: Path, profile: str, target: str | None, environ: Mapping[str, str], problems: list[ConfigError], *,
-    name: str = "",
+    name: str = "", others: Mapping[str, Path] = MappingProxyType({}),
 ) -> Profile | None:  # fmt: skip
     """One target of one profile; problems are added to `problems`, and None is given if it cannot be used.
 
     Args:
         name: how the file is called in messages; its own name unless given.
+        others: files by such names: what the profile lacks in the first one is taken from them.
     """
     name = name or path.name
     try:
         document = read(path, name, problems)
+        for also, file in others.items():
+            document = _completed(document, read(file, also, problems), profile)
         return _Reader(path, name, environ, problems).profile(document, profile, target)
     except ConfigError as problem:
         problems.append(problem)
         return None
+
+
+def _completed(document: Node | None, other: Node | None, profile: str) -> Node | None:
+    """A document whose profile has the parts of another one's that it lacks: connections here, destinations there."""
+    more = other.get(profile) if other is not None else None
+    if more is None or not isinstance(more.value, dict) or other is None:
+        return document
+    if document is None or not isinstance(document.value, dict) or document.get(profile) is None:
+        own = document.value if document is not None and isinstance(document.value, dict) else {}
+        return Node(value={**own, profile: other.value[profile]}, where=document.where if document is not None else other.where)
+    key, mine = document.value[profile]
+    if not isinstance(mine.value, dict):
+        return document
+    merged = Node(value={**more.value, **mine.value}, where=mine.where)
+    return Node(value={**document.value, profile: (key, merged)}, where=document.where)
 
 
 class _Reader:

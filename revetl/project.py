@@ -13,7 +13,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -32,7 +32,7 @@ from revetl.profiles import (
     Profile,
     Secret,
     Target,
-    find,
+    find_all,
     keys_of,
     load_profile,
     rendered,
@@ -104,7 +104,7 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV452": "a model that dbt could not build", "RV453": "a source that is not fresh", "RV454": "deprecated in dbt",
     "RV455": "a column that dbt's contract does not have", "RV456": "another type than in dbt's contract",
     "RV458": "no other state", "RV459": "nothing to defer to",
-    "RV461": "one target folder for revetl and dbt", "RV462": "tests that dbt did not try",
+    "RV460": "no dbt project", "RV461": "one target folder for revetl and dbt", "RV462": "tests that dbt did not try",
     "RV470": "no such test", "RV471": "a wrong test", "RV472": "tests of no model", "RV473": "tests that fail",
     "RV474": "tests that warn", "RV475": "a source that is too old", "RV476": "a source that gets old",
     "RV477": "a test's SQL does not run", "RV478": "a wrong freshness",
@@ -310,12 +310,24 @@ def _profile(  # noqa: PLR0913 what decides which profile counts
     root: Path, here: Path, settings: Mapping[str, Any], profiles_dir: Path | None, profile: str | None,
     target: str | None, environ: Mapping[str, str], problems: list[ConfigError],
 ) -> Profile | None:  # fmt: skip
+    dbt = (root / settings["dbt"]["project"]).resolve() if settings["dbt"]["project"] else None
     try:
-        path = find(profiles_dir, environ, here, root)
+        path, *more = find_all(profiles_dir, environ, here, root, dbt=dbt)
     except ConfigError as problem:
         problems.append(problem)
         return None
-    return load_profile(path, profile or settings["profile"], target, environ, problems, name=_name(root, path))
+    found = load_profile(
+        path, profile or settings["profile"], target, environ, problems, name=_name(root, path),
+        others={_name(root, other): other for other in more},
+    )  # fmt: skip
+    if found is None or dbt is None or found.target.where.file in {_name(root, own / "profiles.yml") for own in (root, here)}:
+        return found
+    place = found.target.fields.get("path")
+    if found.target.type != "duckdb" or not isinstance(place, str) or place.startswith((":memory:", "md:", "motherduck:")):
+        return found
+    # a file of dbt's own profile is where dbt finds it from its own folder
+    fields = {**found.target.fields, "path": str(dbt / place)}
+    return replace(found, target=replace(found.target, fields=fields))
 
 
 def _settings(root: Path, problems: list[ConfigError]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "taxonomy versions renames dbt",
         "taxonomyfile dbtchecks previous datatests",
         "tables syncfile profiles values customerio sample identity",
-        "dialects project delivery connect encode shopify_sample",
+        "dialects project fromdbt delivery connect encode shopify_sample",
         "on_duckdb on_postgres",
         "diffsql warehouse entities compiler lint",
         "seal checklist",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -639,3 +640,142 @@ exposures:
       event: Order Completed
       destination: sandbox
 """
+
+
+# --- the profile, and a new project ----------------------------------------------------------------------------------
+
+
+def test_connections_are_dbts_and_destinations_the_projects(tmp_path: Path) -> None:
+    files(tmp_path)
+    write(tmp_path, {
+        "profiles.yml": "shop:\n  destinations:\n    dev: {type: sandbox}\n",
+        "dbt/profiles.yml": "shop:\n  target: dev\n  outputs:\n    dev: {type: duckdb, path: here.duckdb}\n",
+    })  # fmt: skip
+    found = loaded(tmp_path)
+    assert found.target.fields["path"] == str(tmp_path / "dbt/here.duckdb")
+    assert (found.destination.type, found.target.schema) == ("sandbox", "main")
+    write(tmp_path, {"dbt/profiles.yml": "shop:\n  target: dev\n  outputs:\n    dev: {type: duckdb, path: [a]}\n"})
+    assert [str(p.where) for p in problems(loaded, tmp_path)] == ["dbt/profiles.yml:4:31"]
+
+
+def test_a_profile_of_dbt_with_destinations_is_enough(tmp_path: Path) -> None:
+    files(tmp_path)
+    (tmp_path / "profiles.yml").rename(tmp_path / "dbt" / "profiles.yml")
+    found = loaded(tmp_path)
+    assert found.target.fields["path"] == str(tmp_path / "dbt/shop.duckdb")
+    elsewhere = write(tmp_path / "elsewhere", {"profiles.yml": PROFILES.partition("  destinations")[0]})
+    write(tmp_path, {"profiles.yml": "shop:\n  destinations:\n    dev: {type: sandbox}\n"})
+    assert loaded(tmp_path, profiles_dir=elsewhere).target.profiles_path == elsewhere / "profiles.yml"
+
+
+def test_without_dbt_no_other_profile_is_looked_at(tmp_path: Path) -> None:
+    files(tmp_path, "ref('mine')", models__mine="select 1")
+    write(tmp_path, {"pyproject.toml": '[tool.revetl]\nname = "shop"\n', ".dbt/profiles.yml": PROFILES,
+                     "profiles.yml": "shop:\n  outputs:\n    default: {type: duckdb}\n"})  # fmt: skip
+    assert [p.code for p in problems(loaded, tmp_path)] == ["RV025"]
+
+
+def proposed(folder: Path, *nodes: dict[str, Any], into: str = "new", catalog: Mapping[str, Any] | None = None) -> api.Made:
+    """A new project from a dbt project with these models."""
+    write(folder, {
+        "dbt/dbt_project.yml": "name: jaffle\nprofile: shop\n", "dbt/profiles.yml": PROFILES.replace("destinations", "others"),
+        "dbt/target/manifest.json": json.dumps(document(*nodes)),
+        **({"dbt/target/catalog.json": json.dumps({"metadata": {}, "nodes": catalog})} if catalog else {}),
+    })  # fmt: skip
+    return api.init_from_dbt(folder / into, folder / "dbt", environ={"HOME": str(folder)})
+
+
+def without_uids(text: str) -> str:
+    """A file with its uids taken out."""
+    return re.sub(r"uid: \w{8}", "uid: …", text)
+
+
+def test_typical_names_become_proposals_that_are_not_enabled(tmp_path: Path) -> None:
+    people = documented(tags=["pii"])
+    orders = node("fct_orders", primary_key=["order_id"], columns={
+        "order_id": {}, "customer_id": {"data_type": "integer"}, "ordered_at": {"data_type": "timestamp"},
+        "amount": {"data_type": "decimal(18,2)"},
+    })  # fmt: skip
+    made = proposed(tmp_path, people, orders, node("events"), node("contacts"), node("stg_things"))
+    assert made.written == (".gitignore", "profiles.yml", "pyproject.toml", "syncs/customers.yml", "syncs/fct_orders.yml")
+    assert made.notes == (
+        "contacts: it looks like people, and no column that names them is known: dbt docs generate writes its columns into "
+        "catalog.json",
+        "events: it looks like events, and no column that dbt tests as unique and not null, no column that names a person, no "
+        "column with a time: dbt docs generate writes its columns into catalog.json",
+    )
+    new = tmp_path / "new"
+    assert without_uids((new / "syncs/customers.yml").read_text()) == """\
+version: 1
+syncs:
+  - name: customers
+    uid: …
+    enabled: false                                        # a proposal: read it, then set it to true
+    model: ref('customers')
+    type: person                                          # by the name 'customers'
+    identify_by: {id: CUSTOMER_ID}                        # dbt's key: unique and not null
+    attributes:
+      email: {type: string, format: email}                # pii
+      orders_count: integer
+"""
+    assert without_uids((new / "syncs/fct_orders.yml").read_text()) == """\
+version: 1
+syncs:
+  - name: fct_orders
+    uid: …
+    enabled: false                                        # a proposal: read it, then set it to true
+    model: ref('fct_orders')
+    type: event                                           # by the name 'fct_orders'
+    event: "Orders"                                       # what it is called in Customer.io: choose it well
+    person: {id: customer_id, sync: customers}            # by its name
+    key: order_id                                         # dbt's key: unique and not null
+    occurred_at: ordered_at                               # by its name
+    properties:
+      order_id: string                                    # dbt does not say its type
+      amount: number
+"""
+    found = load(new, environ={"HOME": str(tmp_path)}, cwd=new)
+    assert found.target.fields["path"] == str(tmp_path / "dbt/shop.duckdb")
+    assert compile_project(found, environ={}).order == ()
+    for file in new.glob("syncs/*.yml"):
+        file.write_text(file.read_text().replace("enabled: false", "enabled: true "))
+    assert compile_project(load(new, environ={"HOME": str(tmp_path)}, cwd=new), environ={}).order == ("customers", "fct_orders")
+
+
+def test_what_meta_declares_is_written_as_it_stands(tmp_path: Path) -> None:
+    declared = {"type": "person", "identify_by": {"id": "customer_id"}, "attributes": {"email": {"type": "string"}}}
+    made = proposed(tmp_path, node("anything", config={"materialized": "table", "meta": {"revetl": declared}}))
+    assert made.notes == ()
+    new = tmp_path / "new"
+    found = load(new, environ={"HOME": str(tmp_path)}, cwd=new).syncs["anything"]
+    assert (found.enabled, found.key, [one.name for one in found.fields]) == (True, "customer_id", ["email"])
+
+
+def test_columns_of_the_catalog_and_files_that_are_there(tmp_path: Path) -> None:
+    write(tmp_path, {"new/syncs/customers.yml": "version: 1\n"})
+    one = {"columns": {"id": {"type": "INTEGER"}, "since": {"type": "DATE"}, "extra": {"type": "STRUCT(a INTEGER)"}}}
+    made = proposed(tmp_path, documented(), node("users"), catalog={"model.jaffle.users": one})
+    assert made.kept == ("syncs/customers.yml",)
+    assert (tmp_path / "new/syncs/customers.yml").read_text() == "version: 1\n"
+    text = (tmp_path / "new/syncs/users.yml").read_text()
+    assert re.search(r"identify_by: \{id: id\} +# by its name; no test says that it is unique\n", text)
+    assert "      since: date\n      extra: object\n" in text
+
+
+def test_in_the_folder_of_the_dbt_project(tmp_path: Path) -> None:
+    made = proposed(tmp_path, documented(), into="dbt")
+    assert made.kept == ("profiles.yml",)
+    assert made.notes == ("profiles.yml is dbt's: add `destinations: {dev: {type: sandbox}}` beside `outputs:`",)
+    write(tmp_path, {"dbt/profiles.yml": PROFILES})
+    assert load(tmp_path / "dbt", environ={"HOME": "/"}, cwd=tmp_path).syncs["customers"].enabled is False
+
+
+def test_a_folder_that_is_no_dbt_project(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        api.init_from_dbt(tmp_path / "new", tmp_path, environ={})
+    assert caught.value.code == "RV460"
+    write(tmp_path, {"dbt_project.yml": "name: jaffle\n"})
+    with pytest.raises(ConfigError) as caught:
+        api.init_from_dbt(tmp_path / "new", tmp_path, environ={})
+    assert (caught.value.code, caught.value.hint) == ("RV440", "dbt build --project-dir ..")
+    assert not (tmp_path / "new").exists()
