@@ -69,7 +69,7 @@ class Compiled:
     dbt: Dbt | None = None
 
     def upstream(self, sync: str) -> tuple[str, ...]:
-        """The nodes of dbt that a sync reads, by models of the project or directly."""
+        """The nodes of dbt that a sync reads, by models of the project or directly; not what these are made of."""
         if self.dbt is None:
             return ()
         seen: dict[str, None] = {}
@@ -77,7 +77,8 @@ class Compiled:
         while front:
             seen |= dict.fromkeys(front)
             # an event waits for its people, and reads nothing of theirs
-            above = (up for one in front for up in self.parents.get(one, ()) if not up.startswith("sync."))
+            own = [one for one in front if not one.startswith(DBT)]
+            above = (up for one in own for up in self.parents.get(one, ()) if not up.startswith("sync."))
             front = [one for one in above if one not in seen]
         return tuple(one.removeprefix(DBT) for one in seen if one.startswith(DBT))
 

@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from revetl.dbt import KINDS, Column, Dbt, Node
+from revetl.dbt import Column, Dbt, Node
 
 PEOPLE = re.compile(
     r"(dim_|mart_|crm_)?(customers?|users?|people|persons?|contacts?|members?|subscribers?)(_dim)?", re.IGNORECASE
 )
 EVENTS = re.compile(r"(\w+_)?(events?|orders?|purchases?|payments?|subscriptions?|order_\w+ed)", re.IGNORECASE)
+STAGING = re.compile(r"(stg|staging|base|int|intermediate|tmp)_", re.IGNORECASE)
 PERSON_KEYS = ("customer_id", "user_id", "person_id", "contact_id", "member_id", "subscriber_id")
 TIMES = ("occurred_at", "ordered_at", "created_at", "event_at", "event_time", "timestamp", "order_date", "created")
 TYPES = (
@@ -60,7 +61,7 @@ def propose(
     files: dict[str, str] = {}
     notes: list[str] = []
     nodes = sorted((dbt.node(one.id) for one in dbt.entries() if one.problem is None and one.latest), key=lambda n: n.id)
-    nodes = [node for node in nodes if node.kind in KINDS and node.kind != "seed"]
+    nodes = [n for n in nodes if n.kind in {"model", "snapshot"} and n.materialized != "ephemeral" and not STAGING.match(n.name)]
     people: tuple[str, str] | None = None
     for node in nodes:
         if isinstance(node.meta.get("revetl"), Mapping):
@@ -207,8 +208,8 @@ def settings(name: str, profile: str, project: str, target_path: str) -> str:
 def destinations(profile: str, targets: list[str], place: str) -> str:
     """The project's profiles.yml: destinations only, as dbt's own file has the connections."""
     lines = [f"# connections (`outputs:`) and the default target are dbt's: {place}", f"{profile}:", "  destinations:"]
-    lines += [f"    {name}: {{type: sandbox}}              # a Customer.io workspace on this machine: no account is needed"
-              for name in targets]  # fmt: skip
+    lines += [f"    {name}: {{type: sandbox}}" for name in targets]
+    lines[3] += "              # a Customer.io workspace on this machine: no account is needed"
     lines += [
         "    # of a target that sends to Customer.io:",
         "    # prod:",

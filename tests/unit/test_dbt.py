@@ -132,6 +132,7 @@ def complaint(folder: Path, *args: Any, **more: Any) -> tuple[str, str]:
 def test_a_sync_reads_the_relation_that_dbt_built(tmp_path: Path, model: str, wanted: str) -> None:
     found = compile_project(loaded(files(tmp_path, model)), environ={})
     assert found.sql("people") == f"SELECT * FROM {wanted}"
+    assert [found.dbt.node(one).relation for one in found.upstream("people") if found.dbt] == [wanted]
 
 
 @pytest.mark.parametrize("number", [10, 11, 12])
@@ -371,6 +372,17 @@ def test_a_source_that_is_not_fresh_stops_what_is_made_of_it(tmp_path: Path) -> 
     assert standing(tmp_path / "b", "ref('frequent')", dbt__target__sources=text) == ([], [])
     stops, notices = standing(tmp_path / "c", dbt__target__sources=text.replace('"error"', '"warn"'))
     assert (stops, [one[-7:] for one in notices]) == ([], ["[RV462]", "[RV453]"])
+
+
+def test_tests_of_what_a_model_is_made_of_do_not_stop_it(tmp_path: Path) -> None:
+    """dbt itself skips a model below a failed test; then the model has no result of its own, or `skipped`."""
+    above = {**node("raw"), "unique_id": "model.jaffle.raw"}
+    customers = node("customers", depends_on={"nodes": ["model.jaffle.raw"], "macros": []})
+    raw = document(above, customers, check("unique_raw", "model.jaffle.raw"))
+    done = results(test__jaffle__unique_raw__0a1b2c="fail")
+    files(tmp_path, dbt=raw, dbt__target__run_results=done)
+    (found,) = api.compile(loaded(tmp_path), environ={})
+    assert (found.stops, found.notices) == ((), ())
 
 
 def test_gates_can_be_opened(tmp_path: Path) -> None:
