@@ -9,7 +9,7 @@ JOBS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run demo sandbox test test-more soak lint types docs-check bench reliability wheel-check check pins picture clean
+.PHONY: help setup setup-run demo sandbox test test-more test-snowflake soak lint types docs-check bench reliability wheel-check check pins picture clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +29,11 @@ sandbox: setup-run ## the page of the workspace that the demo left
 test: setup ## the tests
 	$(PY) -m pytest -n $(JOBS) -m "not soak and not more" $(ARGS)
 
-test-more: setup ## the longest of them, and the scenarios that `make test` tries on DuckDB only, on PostgreSQL
+test-more: setup ## the longest of them, and the scenarios that `make test` tries on DuckDB only, on PostgreSQL and Snowflake
 	$(PY) -m pytest -n $(JOBS) -m "more and not soak" $(ARGS)
+
+test-snowflake: setup ## the scenarios on a live Snowflake account: ENV=snowflake.env, made from tests/snowflake.env.example
+	SNOWFLAKE_TEST_ENV="$(ENV)" $(PY) -m pytest tests/suites -k snowflake $(ARGS)
 
 soak: setup ## the long tests
 	$(PY) -m pytest -m soak $(ARGS)

@@ -8,7 +8,8 @@ The map, from the bottom up (imports go this way only):
     dbt, dbtchecks, previous         what a dbt project built, by its files; what that means for a sync; another state
     fromdbt                          the files of a project beside a dbt project
     project, compiler, selection     YAML, profiles and Jinja → syncs with their SQL
-    dialects, warehouse, tables      the one door to the warehouse; on_duckdb, on_postgres: one engine each
+    dialects, warehouse, tables      the one door to the warehouse; on_duckdb, on_postgres, on_snowflake
+                                     (with snowflake_sql): one engine each; folding: how names are read
     diffsql, plan                    what would change, in one statement; counts and guards
     encode, entities, ids, customerio  rows → operations → batches; replies → verdicts
     outline, values, reasons         the contract's rules on each value; what breaks them, counted and never shown

@@ -130,10 +130,12 @@ SNOWFLAKE = Adapter(
         "private_key_passphrase token oauth_client_id oauth_client_secret oauth_authorization_url "
         "oauth_token_request_url oauth_redirect_uri oauth_scope workload_identity_provider "
         "workload_identity_entra_resource query_tag host proxy_host protocol s3_stage_vpce_dns_name",
-        count="port proxy_port connect_timeout", whole="connect_retries",
+        count="port proxy_port connect_timeout statement_timeout network_timeout", whole="connect_retries",
         flag="client_session_keep_alive reuse_connections retry_on_database_errors retry_all insecure_mode "
         "oauth_disable_pkce oauth_enable_refresh_token oauth_enable_single_use_refresh_tokens",
+        mapping="session_parameters",
     ),
+    own=frozenset({"statement_timeout", "network_timeout", "session_parameters"}),
     required=("account", "database", "schema"),
     chooser="authenticator",
     ways={

@@ -16,6 +16,7 @@ from pathlib import Path
 from revetl.contracts import Sync
 from revetl.dbt import Dbt
 from revetl.errors import ConfigError, ProjectErrors, Where
+from revetl.folding import named
 from revetl.profiles import keys_of
 from revetl.project import CALL, Model, Project, Source
 from revetl.render import Job, Rendering, Text, cte, loose_end, readable, render
@@ -152,7 +153,7 @@ def _job(project: Project, environ: Mapping[str, str]) -> Job:
     kept, denied = readable(environ, keys_of(project.target, project.destination))
     return Job(
         models={name: (model.path, model.sql) for name, model in project.models.items()}, macros=project.macros,
-        sources={name: relation_of(source) for name, source in project.sources.items()},
+        sources={name: relation_of(source, project.target.type) for name, source in project.sources.items()},
         relations={name: _built_relation(project, name) for name in project.models}, vars=dict(project.vars),
         target=project.target.shown(), environ=kept, denied=denied, project=project.name,
         dbt=project.dbt.names if project.dbt else None,
@@ -247,8 +248,8 @@ def _above(project: Project, parents: Mapping[str, Sequence[str]]) -> dict[str, 
     return {f"{DBT}{one}": tuple(f"{DBT}{up}" for up in dbt.node(one).parents if up in dbt) for one in dbt.above(sorted(used))}
 
 
-def relation_of(source: Source) -> str:
-    """How a source is written in SQL; a file on DuckDB by the function that reads it."""
+def relation_of(source: Source, kind: str = "") -> str:
+    """How a source is written in SQL for a kind of warehouse; a file on DuckDB by the function that reads it."""
     if source.external_location:
         if CALL.fullmatch(source.external_location):
             return source.external_location
@@ -257,7 +258,7 @@ def relation_of(source: Source) -> str:
         reader = {"parquet": "read_parquet", "csv": "read_csv", "json": "read_json", "jsonl": "read_json"}.get(suffix)
         return f"{reader}('{place}')" if reader else f"'{place}'"
     parts = [source.database, source.schema, source.identifier]
-    return ".".join(_quoted(part) for part in parts if part)
+    return ".".join(_quoted(named(part, kind)) for part in parts if part)
 
 
 _FIRST = re.compile(r"\w+\(\s*(\[[^\]]*\]|'(?:[^']|'')*')", re.DOTALL)
@@ -285,7 +286,8 @@ def _quoted(name: str) -> str:
 
 
 def _built_relation(project: Project, name: str) -> str:
-    return f"{_quoted(project.target.schema)}.{_quoted(name)}"
+    kind = project.target.type
+    return f"{_quoted(named(project.target.schema, kind))}.{_quoted(named(name, kind))}"
 
 
 def _needed(models: Mapping[str, Rendered], name: str) -> list[str]:
@@ -321,7 +323,7 @@ def _stored(project: Project, name: str) -> str:
     """A source, or what dbt built."""
     if project.dbt is not None and name in project.dbt and name not in project.sources:
         return project.dbt.node(name).relation
-    return relation_of(project.sources[name])
+    return relation_of(project.sources[name], project.target.type)
 
 
 def reads(project: Project, compiled: Compiled, nodes: Sequence[str]) -> tuple[str, tuple[str, ...]]:

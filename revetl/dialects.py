@@ -20,7 +20,7 @@ from sqlalchemy.sql.expression import ClauseElement, Executable
 
 from revetl.contracts import ENDLESS_S, TOO_WIDE, Field, FieldType
 from revetl.identity import email_sql
-from revetl.tables import quoted
+from revetl.tables import Exact
 
 MAX_DECIMAL_DIGITS = 38
 # classes of PostgreSQL's errors whose texts name things and never quote a row: connections, transactions, rights, names and
@@ -83,6 +83,29 @@ class Canonical:
     scale: int | None = None
 
 
+def driver_problem(error: BaseException, statement: str) -> tuple[str, int]:
+    """What a driver's error says, safe to show, and the line of the statement (0 if unknown).
+
+    Errors about data (casts, constraints) quote values of rows, so their texts are dropped; errors about
+    names and syntax are kept.
+    """
+    diag = getattr(error, "diag", None)  # psycopg.Error.diag; the classes of SQLSTATE are in the PostgreSQL manual
+    if diag is not None and getattr(diag, "sqlstate", None):
+        # what a function of the warehouse raises (it has a context) may hold anything, whatever class it gives itself
+        about_names = diag.sqlstate[:2] in SAFE_SQLSTATES and not diag.context
+        text = f"{type(error).__name__} ({diag.sqlstate})"
+        if about_names and diag.message_primary:
+            text += f": {diag.message_primary}"
+        position = int(diag.statement_position or 0)
+        return text, statement.count("\n", 0, position) + 1 if position else 0
+    name = type(error).__name__
+    first = str(error).split("\n", 1)[0]
+    line = re.search(r"^LINE (\d+):", str(error), re.MULTILINE)
+    safe = {"BinderException", "CatalogException", "ParserException", "SyntaxException", "IOException",
+            "PermissionException", "NotImplementedException", "TransactionException", "ConnectionException"}  # fmt: skip
+    return (f"{name}: {first}" if name in safe or name == "OperationalError" else name), int(line[1]) if line else 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """One engine.
@@ -110,6 +133,12 @@ class Dialect:
         server_cursor: whether a result is read by pages only through a cursor of the server, inside a transaction.
         index_plan: whether ranges of `_seq` need an index to be read fast.
         transactional_ddl: whether CREATE and ALTER roll back.
+        endless: whether a timestamp can be infinite.
+        alters_scale: whether ALTER gives a column more digits behind the point.
+        fold: a name of ours as the engine's catalog has it; its own inverse.
+        native: the name of a column's type, from what the driver says of the column.
+        problem: what an error of the driver says, safe to show, and the line of the statement (0 if unknown).
+        hint: what to do about it, by what `problem` gave; empty where there is nothing of this engine to say.
     """
 
     name: str
@@ -134,6 +163,12 @@ class Dialect:
     index_plan: bool = False
     ordered_scan: bool = False
     transactional_ddl: bool = True
+    endless: bool = True
+    alters_scale: bool = True
+    fold: Callable[[str], str] = str
+    native: Callable[[Any], str] = lambda item: str(getattr(item, "type_display", None) or item[1])
+    problem: Callable[[BaseException, str], tuple[str, int]] = driver_problem
+    hint: Callable[[str], str] = lambda _: ""
 
 
 def family_of(column: Column) -> str:
@@ -148,15 +183,25 @@ class CreateTableAs(Executable, ClauseElement):
 
     inherit_cache = False
 
-    def __init__(self, table: sa.Table | sa.TableClause, select: sa.Select[Any]) -> None:
+    def __init__(self, table: sa.Table | sa.TableClause, select: sa.Select[Any], *, replace: bool = False) -> None:
         self.table = table
         self.select = select
+        self.replace = replace
 
 
 @compiles(CreateTableAs)
 def _create_table_as(element: CreateTableAs, compiler: SQLCompiler, **_: object) -> str:
     table = compiler.preparer.format_table(element.table)
-    return f"CREATE TABLE {table} AS {compiler.process(element.select, literal_binds=True)}"
+    create = "CREATE OR REPLACE TABLE" if element.replace else "CREATE TABLE"
+    return f"{create} {table} AS {compiler.process(element.select, literal_binds=True)}"
+
+
+@compiles(CreateTableAs, "snowflake")
+def _create_transient_table_as(element: CreateTableAs, compiler: SQLCompiler, **_: object) -> str:
+    # transient: no copy of people's data stays for a week after the table is dropped
+    table = compiler.preparer.format_table(element.table)
+    create = f"CREATE OR REPLACE TRANSIENT TABLE {table} COPY GRANTS" if element.replace else f"CREATE TRANSIENT TABLE {table}"
+    return f"{create} AS {compiler.process(element.select, literal_binds=True)}"
 
 
 class Merge(Executable, ClauseElement):
@@ -228,7 +273,7 @@ def without_zeros(text: Any) -> Any:  # noqa: ANN401 a SQL expression
 
 def source_column(name: str) -> sa.ColumnClause[Any]:
     """A column of a model, by its exact name."""
-    return sa.column(quoted(name))
+    return sa.column(Exact(name, quote=True))
 
 
 def subquery_text(sql: str, alias: str) -> sa.TextClause:
@@ -306,6 +351,8 @@ def unix_seconds(dialect: Dialect, value: Any, column: Column, zone: str) -> Any
         value = sa.cast(value, sa.TIMESTAMP)
     if column.kind in {Kind.DATE, Kind.TIMESTAMP}:
         value = dialect.at_zone(value, zone)
+    if not dialect.endless:
+        return sa.cast(dialect.seconds(value), sa.BigInteger)
     future = value > sa.literal_column("TIMESTAMP WITH TIME ZONE '1970-01-01 00:00:00+00'")
     endless = sa.case((future, sa.literal_column(str(ENDLESS_S))), (sa.not_(future), sa.literal_column(str(-ENDLESS_S))))
     return sa.cast(sa.func.coalesce(dialect.seconds(value), endless), sa.BigInteger)
@@ -374,26 +421,3 @@ def readable(dialect: Dialect, column: Any, canonical: Canonical, widest: float 
     if canonical.scale <= DOUBLE_SCALE and widest * 10**canonical.scale < 10**DOUBLE_DIGITS:
         return sa.cast(column, sa.Double())
     return dialect.strip_zeros(column)
-
-
-def driver_problem(error: BaseException, statement: str) -> tuple[str, int]:
-    """What a driver's error says, safe to show, and the line of the statement (0 if unknown).
-
-    Errors about data (casts, constraints) quote values of rows, so their texts are dropped; errors about
-    names and syntax are kept.
-    """
-    diag = getattr(error, "diag", None)  # psycopg.Error.diag; the classes of SQLSTATE are in the PostgreSQL manual
-    if diag is not None and getattr(diag, "sqlstate", None):
-        # what a function of the warehouse raises (it has a context) may hold anything, whatever class it gives itself
-        about_names = diag.sqlstate[:2] in SAFE_SQLSTATES and not diag.context
-        text = f"{type(error).__name__} ({diag.sqlstate})"
-        if about_names and diag.message_primary:
-            text += f": {diag.message_primary}"
-        position = int(diag.statement_position or 0)
-        return text, statement.count("\n", 0, position) + 1 if position else 0
-    name = type(error).__name__
-    first = str(error).split("\n", 1)[0]
-    line = re.search(r"^LINE (\d+):", str(error), re.MULTILINE)
-    safe = {"BinderException", "CatalogException", "ParserException", "SyntaxException", "IOException",
-            "PermissionException", "NotImplementedException", "TransactionException", "ConnectionException"}  # fmt: skip
-    return (f"{name}: {first}" if name in safe or name == "OperationalError" else name), int(line[1]) if line else 0

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from revetl.compiler import Compiled
 from revetl.errors import ConfigError
+from revetl.folding import named
 from revetl.project import Project, Source
 
 DIALECTS = ("postgres", "snowflake")
@@ -100,6 +101,11 @@ def _quoted(*parts: str) -> str:
     return ".".join('"' + part.replace('"', '""') + '"' for part in parts if part)
 
 
+def _named(*parts: str) -> str:
+    """Names of a project as Snowflake's catalog has them."""
+    return _quoted(*(named(part, "snowflake") for part in parts))
+
+
 def _comment(text: str) -> str:
     """Text behind `--`: no name can end the line."""
     return " ".join(text.split())
@@ -162,7 +168,7 @@ def _postgres(found: Needs, prefix: str) -> Iterator[str]:
 def _snowflake(found: Needs, prefix: str) -> Iterator[str]:
     plan, run, admin = (f"{prefix}_{name}".upper() for name in ("plan", "run", "admin"))
     database = found.database
-    state = _quoted(database, found.state_schema)
+    state = _named(database, found.state_schema)
     yield from ("", "-- roles")
     for role in (plan, run, admin):
         yield f"CREATE ROLE IF NOT EXISTS {role};"
@@ -170,12 +176,12 @@ def _snowflake(found: Needs, prefix: str) -> Iterator[str]:
     yield from _to((plan, run), "USAGE ON WAREHOUSE <WAREHOUSE>")
     databases = dict.fromkeys([database, *(d or database for d, _ in _schemas(found))])
     for one in filter(None, databases):
-        yield from _to((plan, run), f"USAGE ON DATABASE {_quoted(one)}")
+        yield from _to((plan, run), f"USAGE ON DATABASE {_named(one)}")
     yield from ("", "-- sources (for a view: SELECT ON VIEW)")
     for other, schema in _schemas(found):
-        yield from _to((plan, run), f"USAGE ON SCHEMA {_quoted(other or database, schema)}")
+        yield from _to((plan, run), f"USAGE ON SCHEMA {_named(other or database, schema)}")
     for source in found.sources:
-        name = _quoted(source.database or database, source.schema, source.identifier)
+        name = _named(source.database or database, source.schema, source.identifier)
         yield from _to((plan, run), f"SELECT ON TABLE {name}")
     yield from ("", "-- state; transient tables keep no copy of people's data after they are dropped")
     yield f"CREATE TRANSIENT SCHEMA IF NOT EXISTS {state};"
@@ -184,7 +190,7 @@ def _snowflake(found: Needs, prefix: str) -> Iterator[str]:
     yield from _to((plan,), f"USAGE ON SCHEMA {state}", f"SELECT ON ALL TABLES IN SCHEMA {state}",
                    f"SELECT ON FUTURE TABLES IN SCHEMA {state}")  # fmt: skip
     if found.built:
-        schema = _quoted(database, found.schema)
+        schema = _named(database, found.schema)
         yield from ("", f"-- views and tables that runs make: {_comment(', '.join(found.built))}")
         yield f"CREATE SCHEMA IF NOT EXISTS {schema};"
         yield from _to((run,), *(f"{right} ON SCHEMA {schema}" for right in ("USAGE", "CREATE VIEW", "CREATE TABLE")))

@@ -24,6 +24,7 @@ from revetl.dbt import Dbt
 from revetl.dbt import read as read_dbt
 from revetl.dbtchecks import inherited
 from revetl.errors import ConfigError, ProjectErrors, Where
+from revetl.folding import folded
 from revetl.nearest import near
 from revetl.previous import Previous
 from revetl.profiles import (
@@ -94,6 +95,7 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV235": "no type of object", "RV236": "an event's name in a column", "RV237": "no platform",
     "RV238": "a preference that is no boolean", "RV239": "`unsubscribed` without `may_resubscribe`",
     "RV280": "no such starter of `init`",
+    "RV403": "no private key", "RV404": "no access token", "RV405": "a write where only reading was asked for",
     "RV420": "no such way to authenticate", "RV421": "a way to authenticate lacks a field",
     "RV422": "two fields of which one can count", "RV423": "a field that only dbt reads",
     "RV424": "the driver of a warehouse is not installed", "RV425": "a warehouse that cannot keep what was acknowledged",
@@ -267,9 +269,11 @@ def load(  # noqa: PLR0913 dbt's flags
         root=root, name=settings["name"], target=chosen.target, destination=chosen.destination, models=models,
         macros=macros, sources=sources, syncs=syncs, vars=values, dbt=dbt,
         target_path=root / settings["target_path"], log_path=root / settings["log_path"],
-        state_schema=chosen.target.state_schema or settings["state_schema"] or f"revetl_{chosen.target.name}",
         warnings=(*chosen.warnings, *(dbt.warnings if dbt else ()), *said), taxonomy=reader.taxonomy, tests=tests,
         tests_mode=settings["tests"],
+        state_schema=folded(
+            chosen.target.state_schema or settings["state_schema"] or f"revetl_{chosen.target.name}", chosen.target.type
+        ),
     )  # fmt: skip
 
 

@@ -196,13 +196,16 @@ def read_catalog(warehouse: Warehouse, schema: str) -> Catalog:
             "SELECT table_name, column_name, data_type, numeric_scale FROM information_schema.columns "
             "WHERE table_schema = :schema ORDER BY table_name, ordinal_position"
         ),
-        {"schema": schema},
+        {"schema": warehouse.dialect.fold(schema)},
     )
+    fold = warehouse.dialect.fold
     catalog: dict[str, dict[str, Column]] = {}
-    for table, column, native, scale in rows:
-        kind, scale_of_name = warehouse.dialect.kind_of(str(native))
-        catalog.setdefault(table, {})[column] = Column(
-            name=column, kind=kind, native=str(native), scale=scale_of_name if scale is None else int(scale)
+    for table, column, name, scale in rows:
+        # Snowflake gives the digits apart, and they make an integer of a number
+        native = f"NUMBER({MAX_DECIMAL_DIGITS},{scale})" if name == "NUMBER" else str(name)
+        kind, scale_of_name = warehouse.dialect.kind_of(native)
+        catalog.setdefault(fold(table), {})[fold(column)] = Column(
+            name=fold(column), kind=kind, native=native, scale=scale_of_name if scale is None else int(scale)
         )
     return catalog
 
@@ -224,7 +227,8 @@ def ensure_schema(warehouse: Warehouse, schema: str, catalog: Catalog) -> None:
         warehouse.execute(sa.schema.CreateSchema(quoted(schema), if_not_exists=True))
     except WarehouseError as error:
         there = "SELECT count(*) FROM information_schema.schemata WHERE schema_name = :schema"
-        if not warehouse.fetch(sa.text(there), {"schema": schema})[0][0]:  # else another run created it in the same moment
+        # else another run created it in the same moment
+        if not warehouse.fetch(sa.text(there), {"schema": warehouse.dialect.fold(schema)})[0][0]:
             raise WarehouseError(
                 f"cannot create the state schema {schema!r}: {error.message}",
                 hint=f"let an owner run: CREATE SCHEMA {name}; and grant its use to the role of this target",
@@ -1036,11 +1040,21 @@ class Stream:
                 self.warehouse.execute(sa.text(f"ALTER TABLE {table} ADD COLUMN {name} {field.native}"))
             elif field.scale is not None and column.scale is not None and column.scale < field.scale:
                 self._unseal(lease)
-                self.warehouse.execute(sa.text(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {field.native}"))
+                if self.dialect.alters_scale:
+                    self.warehouse.execute(sa.text(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {field.native}"))
+                else:
+                    self._widen(field, have)
             else:
                 continue
             have[field.name] = field
         self.catalog = {**self.catalog, self.tables.state.name: have}
+
+    def _widen(self, field: Column, have: Mapping[str, Column]) -> None:
+        """Give a column of the state more digits behind the point where ALTER cannot: the table anew, in one statement."""
+        kept = self._as_kept(self.tables.state, have)
+        wide = sa.cast(kept.c[field.name], sa.Numeric(MAX_DECIMAL_DIGITS, field.scale)).label(quoted(field.name))
+        rows = sa.select(*(wide if column.name == field.name else column for column in kept.c))
+        self.warehouse.execute(CreateTableAs(self.tables.state, rows, replace=True))
 
 
 def _big(value: Any) -> Any:  # noqa: ANN401 a SQL expression or a number

@@ -52,6 +52,10 @@ def field_column(name: str) -> str:
     return name.encode()[:45].decode(errors="ignore") + "~" + digest
 
 
+class Exact(sa.quoted_name):
+    """A name of somebody else's column: never folded as the engine folds our own names (`Dialect.fold`)."""
+
+
 def quoted(name: str) -> sa.quoted_name:
     """A name that is always written in quotes, so that its case survives every engine."""
     return sa.quoted_name(name, quote=True)

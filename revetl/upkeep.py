@@ -409,6 +409,10 @@ def build(warehouse: Warehouse, relation: str, materialized: str, sql: str) -> N
         sql: a SELECT, as the model was written.
     """
     text = sql.replace(":", r"\:")  # a colon would be read as a bind parameter
+    if not warehouse.dialect.transactional_ddl:  # then one statement must do it
+        kind = "TRANSIENT TABLE" if materialized == "table" else "VIEW"
+        warehouse.execute(sa.text(f"CREATE OR REPLACE {kind} {relation} COPY GRANTS AS\n{text}"))
+        return
     with warehouse.transaction():
         if materialized == "table":
             warehouse.execute(sa.text(f"DROP TABLE IF EXISTS {relation}"))
@@ -423,19 +427,32 @@ def ping(warehouse: Warehouse) -> None:
 
 
 def try_writing(warehouse: Warehouse, schema: str) -> None:
-    """Make the state schema and a table in it, and roll back.
+    """Make the state schema and a table in it, and leave neither.
 
     Raises:
         WarehouseError: the right is missing.
     """
-    name = quoted(schema)
-    table = sa.Table("revetl_debug", sa.MetaData(), sa.Column("a", sa.BigInteger), schema=name)
+    if not warehouse.dialect.transactional_ddl:
+        made, table = _written(warehouse, schema)
+        warehouse.execute(sa.schema.DropTable(table))
+        if made:
+            warehouse.execute(sa.schema.DropSchema(quoted(schema)))
+        return
     warehouse.execute(sa.text("BEGIN"))
     try:
-        # only where it is missing: PostgreSQL asks for the right to make schemas even if there is nothing to make
-        there = "SELECT count(*) FROM information_schema.schemata WHERE schema_name = :schema"
-        if not warehouse.fetch(sa.text(there), {"schema": schema})[0][0]:
-            warehouse.execute(sa.schema.CreateSchema(name, if_not_exists=True))
-        warehouse.execute(sa.schema.CreateTable(table))
+        _written(warehouse, schema)
     finally:
         warehouse.execute(sa.text("ROLLBACK"))
+
+
+def _written(warehouse: Warehouse, schema: str) -> tuple[bool, sa.Table]:
+    """Make a table in the state schema, and the schema where it is missing; whether it was."""
+    name = quoted(schema)
+    table = sa.Table("revetl_debug", sa.MetaData(), sa.Column("a", sa.BigInteger), schema=name)
+    # only where it is missing: PostgreSQL asks for the right to make schemas even if there is nothing to make
+    there = "SELECT count(*) FROM information_schema.schemata WHERE schema_name = :schema"
+    missing = not warehouse.fetch(sa.text(there), {"schema": warehouse.dialect.fold(schema)})[0][0]
+    if missing:
+        warehouse.execute(sa.schema.CreateSchema(name, if_not_exists=True))
+    warehouse.execute(sa.schema.CreateTable(table))
+    return missing, table

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, CursorResult
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
-from revetl.dialects import Column, Dialect, driver_problem, subquery_text
+from revetl.dialects import Column, Dialect, subquery_text
 from revetl.errors import ConfigError, WarehouseError
 
 Probe = Callable[[str, str], None]
@@ -106,7 +106,7 @@ class Warehouse:
             return found
 
     def _column(self, item: Any) -> Column:  # noqa: ANN401 a driver's description tuple
-        native = str(getattr(item, "type_display", None) or item[1])
+        native = self.dialect.native(item)
         kind, scale = self.dialect.kind_of(native)
         return Column(name=item[0], kind=kind, native=native, scale=scale)
 
@@ -146,10 +146,10 @@ class Warehouse:
         try:
             yield
         except DBAPIError as error:
-            problem, line = driver_problem(error.orig or error, error.statement or "")
+            problem, line = self.dialect.problem(error.orig or error, error.statement or "")
             line = line or _line_of_file(problem, error.statement or "")
             raise WarehouseError(
-                f"the warehouse refused {doing}: {problem}", hint=_hint(problem), line=line,
+                f"the warehouse refused {doing}: {problem}", hint=self.dialect.hint(problem) or _hint(problem), line=line,
                 statement=error.statement or "",
             ) from None  # fmt: skip
         except PendingRollbackError:  # what came before has lost the connection, and has said so
@@ -213,7 +213,8 @@ def open_warehouse(  # noqa: PLR0913 one call site; each is a plain fact
         kind: the adapter's name, as in profiles.yml.
         fields: the target's connection fields by dbt's names.
         root: the project's folder; relative DuckDB paths start there.
-        read_only: by open mode on DuckDB, by `default_transaction_read_only` on PostgreSQL.
+        read_only: by open mode on DuckDB, by `default_transaction_read_only` on PostgreSQL; on Snowflake, which has no
+            such session, whatever is no SELECT is refused before it is sent.
         files: that models may read on DuckDB, absolute paths or addresses, besides the target's `external_files`:
             no other file or address can be reached from SQL, and no setting changes that afterwards.
 
@@ -228,9 +229,13 @@ def open_warehouse(  # noqa: PLR0913 one call site; each is a plain fact
         from revetl import on_postgres  # noqa: PLC0415
 
         engine, dialect = on_postgres.make_engine(fields, read_only=read_only), on_postgres.POSTGRES
+    elif kind == "snowflake":
+        from revetl import on_snowflake  # noqa: PLC0415
+
+        engine, dialect = on_snowflake.make_engine(fields, root, read_only=read_only, comment=comment)
     else:
         raise ConfigError(
-            f"targets of type {kind!r} are not supported yet: duckdb and postgres are",
+            f"targets of type {kind!r} are not supported yet: duckdb, postgres and snowflake are",
             hint="choose another target with --target",
         )
     if comment:

@@ -16,13 +16,13 @@ PACKAGE = Path(__file__).resolve().parent.parent / "revetl"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
-        "errors destination ids nearest formats outline rules",
+        "errors destination ids nearest formats outline rules folding",
         "contracts yamlfile render ci adapters",
         "taxonomy versions renames dbt",
         "taxonomyfile dbtchecks previous datatests",
         "tables syncfile profiles values customerio sample identity",
-        "dialects project fromdbt delivery connect encode shopify_sample",
-        "on_duckdb on_postgres",
+        "dialects project fromdbt delivery connect encode shopify_sample snowflake_sql",
+        "on_duckdb on_postgres on_snowflake",
         "diffsql warehouse entities compiler lint",
         "seal checklist",
         "plan state selection grants reasons purchases drift gates",
@@ -41,11 +41,11 @@ SANDBOX = "sandbox"
 SQLALCHEMY = {
     *("tables", "identity", "dialects", "diffsql", "warehouse", "seal", "state", "rates", "upkeep", "engine", "repair", "forget"),
     *("duplicates", "merges", "persons", "purchases", "reconcile", "unsent", "latency", "history", "drift"),
-    *("on_duckdb", "on_postgres", "gates"),
+    *("on_duckdb", "on_postgres", "on_snowflake", "snowflake_sql", "gates"),
 }
-HTTP = {"customerio"}
+HTTP = {"customerio", "on_snowflake"}  # the second one asks for an access token
 # what `revetl --help` must not wait for
-HEAVY = {"sqlalchemy", "duckdb", "psycopg", "requests", "customerio", "orjson", "jinja2", "yaml", "tenacity", "http"}
+HEAVY = {"sqlalchemy", "duckdb", "psycopg", "snowflake", "requests", "customerio", "orjson", "jinja2", "yaml", "tenacity", "http"}
 MUTATORS = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem", "remove", "discard", "clear"}
 
 
@@ -131,8 +131,8 @@ def test_http_goes_out_of_one_module() -> None:
 
 
 def test_drivers_are_imported_by_the_one_that_connects() -> None:
-    users = {module(path) for path in FLAT if foreign(path) & {"duckdb", "psycopg"}}
-    assert users <= {"on_duckdb", "on_postgres", "sample", "shopify_sample"}, sorted(users)
+    users = {module(path) for path in FLAT if foreign(path) & {"duckdb", "psycopg", "snowflake"}}
+    assert users <= {"on_duckdb", "on_postgres", "snowflake_sql", "sample", "shopify_sample"}, sorted(users)
 
 
 @pytest.mark.parametrize("name", ["__init__", "__main__", "cli", "errors"])

@@ -1,21 +1,29 @@
-"""Every scenario of this folder runs on each warehouse: DuckDB in a file, PostgreSQL as a real server."""
+"""Every scenario of this folder runs on each warehouse: DuckDB in a file, PostgreSQL as a real server, and Snowflake.
+
+Snowflake is fakesnow's server over HTTP, reached by the real connector; or a live account (`make test-snowflake`).
+"""
 
 from __future__ import annotations
 
+import os
 import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from revetl.sandbox import Sandbox
-from tests.suites.world import World, duckdb_world, postgres_world
+from tests.suites.unseen import UNSEEN
+from tests.suites.world import World, duckdb_world, postgres_world, snowflake_server, snowflake_world
 
 HERE = Path(__file__).parent
 # these run on PostgreSQL in every `make test`; the others there in `make test-more`, which CI runs too
 EVERYWHERE = frozenset({"test_damage", "test_events", "test_forget", "test_people", "test_protocol"})
+
+LIVE = bool(os.environ.get("SNOWFLAKE_TEST_ENV"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,6 +32,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         world = getattr(item, "callspec", None) and item.callspec.params.get("world")  # type: ignore[attr-defined]  # just asked
         if item.path.parent == HERE and world == "postgres" and item.path.stem not in EVERYWHERE:
             item.add_marker("more")
+        if item.path.parent == HERE and world == "snowflake":
+            item.add_marker("more")  # test_snowflake.py is the sample of `make test`
+            if reason := "" if LIVE else UNSEEN.get(f"{item.path.stem}::{item.originalname}", ""):  # type: ignore[attr-defined]  # a test
+                item.add_marker(pytest.mark.skip(reason=f"fakesnow cannot show it: {reason}"))
 
 
 @pytest.fixture(scope="session")
@@ -48,15 +60,30 @@ def box() -> Iterator[Sandbox]:
         yield sandbox
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+@pytest.fixture(scope="session")
+def snowflake_target() -> Iterator[dict[str, Any]]:
+    """The fields of a target: of the account in the file that `SNOWFLAKE_TEST_ENV` names, or of fakesnow's server."""
+    if file := os.environ.get("SNOWFLAKE_TEST_ENV"):
+        lines = [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines()]
+        pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
+        yield {name.strip().removeprefix("SNOWFLAKE_").lower(): value.strip() for name, _, value in pairs if value.strip()}
+        return
+    pytest.importorskip("fakesnow", reason="pip install 'revetl[dev]' brings fakesnow")
+    with snowflake_server() as fields:
+        yield fields
+
+
+@pytest.fixture(params=["duckdb", "postgres", "snowflake"])
 def world(request: pytest.FixtureRequest, tmp_path: Path, box: Sandbox) -> Iterator[World]:
     """A warehouse with the scenarios' two tables and an empty workspace."""
     if request.param == "duckdb":
         context = duckdb_world(tmp_path)
+    elif request.param == "snowflake":
+        context = snowflake_world(request.getfixturevalue("snowflake_target"), f"T_{uuid.uuid4().hex[:12]}".upper())
     else:
         context = postgres_world(request.getfixturevalue("postgres_uri"), f"t_{uuid.uuid4().hex[:12]}")
     with context as connect:
-        world = World(connect=connect, box=box)
+        world = World(connect=connect, box=box, kind=request.param)
         world.people_table(("a", "ann@example.com", "free", 0), ("b", "bob@example.com", "pro", 12.5))
         world.orders_table(("o1", "a", 2, 30), ("o2", "b", 1, 12.5))
         yield world

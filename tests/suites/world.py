@@ -9,6 +9,9 @@ from __future__ import annotations
 import json
 import os
 import random
+import subprocess
+import sys
+import tempfile
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -109,6 +112,7 @@ class World:
 
     Attributes:
         connect: opens the warehouse (`read_only`, `probe`).
+        kind: of warehouse.
         box: the workspace.
         ahead_s: how far the warehouse's clock has gone on.
         journeys: what the taxonomy says of them.
@@ -117,6 +121,7 @@ class World:
 
     connect: Callable[..., Warehouse]
     box: Sandbox
+    kind: str = "duckdb"
     syncs: list[Sync] = field(default_factory=lambda: [people_sync(), orders_sync()])
     observer: Quiet = field(default_factory=Quiet)
     statements: int = 0
@@ -162,9 +167,10 @@ class World:
     def order(self, order: str, person: str | None, hours: float, value: float) -> None:
         """One more order."""
         who = "NULL" if person is None else f"'{person}'"
-        self.sql(
-            f"INSERT INTO orders VALUES ('{order}', {who}, current_timestamp - {hours} * interval '1 hour', {value})"
-        )
+        at = f"current_timestamp - {hours} * interval '1 hour'"
+        if self.kind == "snowflake":
+            at = f"dateadd('second', {round(-hours * 3600)}, current_timestamp)"
+        self.sql(f"INSERT INTO orders SELECT '{order}', {who}, {at}, {value}")
 
     def compiled(self, names: Sequence[str] = ()) -> list[CompiledSync]:
         """The world's syncs; each reads the table of its name."""
@@ -225,8 +231,8 @@ class World:
     def forget_drain(self) -> None:
         """Let the drain wait and every lease pass, as time would."""
         for (table,) in self.ask(
-            f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{SCHEMA}' "
-            "AND table_name LIKE 'ctl\\_\\_%' ESCAPE '\\'"
+            f"SELECT table_name FROM information_schema.tables WHERE lower(table_schema) = '{SCHEMA}' "
+            "AND lower(table_name) LIKE 'ctl^_^_%' ESCAPE '^'"
         ):
             self.sql(f'UPDATE {SCHEMA}."{table}" SET lease_until = 1, drain_until = 1')
         self.sql(f"DELETE FROM {SCHEMA}.rates")
@@ -277,6 +283,49 @@ def duckdb_world(folder: Path) -> Iterator[Callable[..., Warehouse]]:
         return open_warehouse("duckdb", {"path": str(path)}, root=folder, read_only=read_only, probe=probe)
 
     yield connect
+
+
+@contextmanager
+def snowflake_server() -> Iterator[dict[str, Any]]:
+    """Fakesnow's server; the fields of a target that reaches it. Its temporary folders go with it."""
+    with tempfile.TemporaryDirectory(prefix="revetl-snowflake-", ignore_cleanup_errors=True) as folder:
+        command = [sys.executable, "-W", "ignore", "-m", "tests.suites.snowflake_server"]
+        server = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            cwd=Path(__file__).parents[2], env={**os.environ, "TMPDIR": folder},
+        )  # fmt: skip
+        assert server.stdin is not None
+        assert server.stdout is not None
+        try:
+            port = int(server.stdout.readline())
+            yield {"account": "fake", "user": "test", "password": "none", "host": "127.0.0.1", "port": port, "protocol": "http",
+                   "network_timeout": 300}  # fmt: skip
+        finally:
+            server.stdin.close()
+            server.wait(30)
+            server.stdout.close()
+
+
+@contextmanager
+def snowflake_world(target: Mapping[str, Any], name: str) -> Iterator[Callable[..., Warehouse]]:
+    """A database of its own (on a live account: a schema of its own for the scenario's tables)."""
+    live = bool(target.get("database"))
+    fields = {**target, "schema": name} if live else {**target, "database": name, "schema": "PUBLIC"}
+
+    def connect(*, read_only: bool = False, probe: Probe | None = None) -> Warehouse:
+        return open_warehouse("snowflake", fields, root=Path(), read_only=read_only, probe=probe)
+
+    if not live:  # the server keeps it in memory
+        yield connect
+        return
+    warehouse = connect()
+    try:
+        warehouse.execute(sa.text(f"CREATE TRANSIENT SCHEMA {name}"))
+        yield connect
+    finally:
+        for schema in (name, SCHEMA):
+            warehouse.execute(sa.text(f"DROP SCHEMA IF EXISTS {schema}"))
+        warehouse.close()
 
 
 @contextmanager
