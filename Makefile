@@ -9,7 +9,7 @@ JOBS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run demo sandbox test test-more test-snowflake soak lint types docs-check bench reliability wheel-check check pins picture clean
+.PHONY: help setup setup-run demo sandbox test test-more test-snowflake test-redshift soak lint types docs-check bench reliability wheel-check check pins picture clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ test-more: setup ## the longest of them, and the scenarios that `make test` trie
 
 test-snowflake: setup ## the scenarios on a live Snowflake account: ENV=snowflake.env, made from tests/snowflake.env.example
 	SNOWFLAKE_TEST_ENV="$(ENV)" $(PY) -m pytest tests/suites -k snowflake $(ARGS)
+
+test-redshift: setup ## the scenarios on a live Redshift: ENV=redshift.env, made from tests/redshift.env.example
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[redshift]'
+	REVETL_TEST_REDSHIFT="$(ENV)" $(PY) -m pytest tests/suites/test_redshift_scenarios.py $(ARGS)
 
 soak: setup ## the long tests
 	$(PY) -m pytest -m soak $(ARGS)

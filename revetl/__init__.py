@@ -7,9 +7,11 @@ The map, from the bottom up (imports go this way only):
     versions, renames                what changed in a contract; names that are sent under two names for a while
     dbt, dbtchecks, previous         what a dbt project built, by its files; what that means for a sync; another state
     fromdbt                          the files of a project beside a dbt project
+    adapters, profiles               the fields of dbt's adapters, and the target that is chosen
     project, compiler, selection     YAML, profiles and Jinja → syncs with their SQL
     dialects, warehouse, tables      the one door to the warehouse; on_duckdb, on_postgres, on_snowflake
-                                     (with snowflake_sql): one engine each; folding: how names are read
+                                     (with snowflake_sql), on_redshift (with redshift_dialect): one engine each;
+                                     folding: how names are read
     diffsql, plan                    what would change, in one statement; counts and guards
     encode, entities, ids, customerio  rows → operations → batches; replies → verdicts
     outline, values, reasons         the contract's rules on each value; what breaks them, counted and never shown

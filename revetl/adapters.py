@@ -65,6 +65,8 @@ class Adapter:
         ways: by the chooser's value in small letters; the one named '' counts where the chooser is not given.
         together: fields that need others beside them.
         apart: pairs of fields of which only one may be given.
+        experimental: the engine runs, and has never been tried on a live account.
+        never: why the engine does not run, where it does not.
         refused: fields that change what models see, and that revetl does not do: why.
     """
 
@@ -76,6 +78,8 @@ class Adapter:
     ways: Mapping[str, Way] = field(default_factory=dict)
     together: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     apart: tuple[tuple[str, str], ...] = ()
+    experimental: bool = False
+    never: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -182,6 +186,7 @@ BIGQUERY = Adapter(
         "service-account-json": Way(needs=("keyfile_json",)),
         "external-oauth-wif": Way(needs=("workload_pool_provider_path", "token_endpoint")),
     },
+    never="its SQL is not written yet",
 )  # fmt: skip
 
 REDSHIFT = Adapter(
@@ -205,6 +210,7 @@ REDSHIFT = Adapter(
         "oauth_token_identity_center": Way(needs=("token_endpoint",)),
     },
     together={"access_key_id": ("secret_access_key",), "secret_access_key": ("access_key_id",)},
+    experimental=True,
 )  # fmt: skip
 
 DATABRICKS = Adapter(
@@ -229,6 +235,7 @@ DATABRICKS = Adapter(
         "azure_client_secret": ("azure_client_id",),
     },
     apart=(("client_secret", "azure_client_secret"),),
+    never="several statements commit together there only in a preview, and without that a crash would lose acknowledgements",
 )  # fmt: skip
 
 ADAPTERS: Mapping[str, Adapter] = MappingProxyType({

@@ -139,6 +139,9 @@ class Dialect:
         native: the name of a column's type, from what the driver says of the column.
         problem: what an error of the driver says, safe to show, and the line of the statement (0 if unknown).
         hint: what to do about it, by what `problem` gave; empty where there is nothing of this engine to say.
+        frame_needs_order: whether a running sum needs an order of rows.
+        describe: (name, type) of each column of a result, from a cursor of the driver.
+        merge_parts: the statements that together are a MERGE, for an engine that has none; in one transaction.
     """
 
     name: str
@@ -169,6 +172,9 @@ class Dialect:
     native: Callable[[Any], str] = lambda item: str(getattr(item, "type_display", None) or item[1])
     problem: Callable[[BaseException, str], tuple[str, int]] = driver_problem
     hint: Callable[[str], str] = lambda _: ""
+    frame_needs_order: bool = False
+    describe: Callable[[Any], Sequence[Any]] = lambda cursor: tuple(cursor.description)
+    merge_parts: Callable[[Merge], Sequence[sa.Executable]] | None = None
 
 
 def family_of(column: Column) -> str:

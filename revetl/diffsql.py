@@ -468,6 +468,8 @@ def numbered(
         order: columns that order the rows of a phase; None where there is one phase and any order will do.
         copied: rows with another `_variant` are other rows.
     """
+    if order is None and dialect.frame_needs_order:
+        order = ()
     return _ordered(_grouped(rows, payload, dialect, copied=copied).subquery("g"), payload, order, copied=copied)
 
 

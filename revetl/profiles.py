@@ -290,6 +290,8 @@ class _Reader:
         self.whole_target(node, name, kind, values, nodes)
         if kind == "duckdb":
             self.duckdb(values, nodes)
+        if adapter.experimental:
+            self.warnings.append(f"{node.where}: {kind} is experimental: never tried on a live account (docs/warehouses.md)")
         if kind == "snowflake":
             values["account"] = str(values.get("account") or "").replace("_", "-")  # as dbt does
         return Target(

@@ -968,7 +968,7 @@ class Stream:
         # the age of a row without an answer counts from when it may first have been sent, whoever settles it
         intent = sa.select(self.tables.ctl.c.intent_at).scalar_subquery()
         since = sa.case((sa.or_(doubted, sa.not_(sent)), before.c._first_at))
-        values = row_digest(self.dialect, [c[f.name] for f in plan.fields]) if snapshot else c._digest
+        values = row_digest(self.dialect, [_typed(c, f) for f in plan.fields]) if snapshot else c._digest
         found = {
             "_key": c._key,
             "_variant": variant,
@@ -1055,6 +1055,11 @@ class Stream:
         wide = sa.cast(kept.c[field.name], sa.Numeric(MAX_DECIMAL_DIGITS, field.scale)).label(quoted(field.name))
         rows = sa.select(*(wide if column.name == field.name else column for column in kept.c))
         self.warehouse.execute(CreateTableAs(self.tables.state, rows, replace=True))
+
+
+def _typed(columns: Any, field: Column) -> Any:  # noqa: ANN401 a SQL expression
+    """A column of a plan, with its type where a cast depends on it."""
+    return sa.type_coerce(columns[field.name], sa.Boolean()) if field.kind is Kind.BOOLEAN else columns[field.name]
 
 
 def _big(value: Any) -> Any:  # noqa: ANN401 a SQL expression or a number

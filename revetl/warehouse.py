@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, CursorResult
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
-from revetl.dialects import Column, Dialect, subquery_text
+from revetl.adapters import ADAPTERS
+from revetl.dialects import Column, Dialect, Merge, subquery_text
 from revetl.errors import ConfigError, WarehouseError
 
 Probe = Callable[[str, str], None]
@@ -59,6 +60,10 @@ class Warehouse:
 
     def execute(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> int:
         """Run one statement; the number of rows it changed (-1 where the engine does not say)."""
+        if isinstance(statement, Merge) and self.dialect.merge_parts is not None:
+            if self._probe:
+                self._probe("before", "Merge")
+            return sum(max(0, self.execute(part)) for part in self.dialect.merge_parts(statement))
         with self._statement(statement):
             return int(self.connection.execute(statement, parameters or {}).rowcount)
 
@@ -101,7 +106,7 @@ class Warehouse:
         statement = sa.select(sa.text("*")).select_from(subquery_text(sql, "m")).limit(0)
         with self._statement(statement):
             result = self.connection.execute(statement)
-            found = tuple(self._column(item) for item in result.cursor.description)
+            found = tuple(self._column(item) for item in self.dialect.describe(result.cursor))
             result.close()
             return found
 
@@ -233,6 +238,15 @@ def open_warehouse(  # noqa: PLR0913 one call site; each is a plain fact
         from revetl import on_snowflake  # noqa: PLC0415
 
         engine, dialect = on_snowflake.make_engine(fields, root, read_only=read_only, comment=comment)
+    elif kind == "redshift":
+        from revetl import on_redshift  # noqa: PLC0415
+
+        engine, dialect = on_redshift.make_engine(fields, read_only=read_only), on_redshift.REDSHIFT
+    elif kind in ADAPTERS and ADAPTERS[kind].never:
+        raise ConfigError(
+            f"targets of type {kind!r} are read and not run: {ADAPTERS[kind].never}",
+            hint="docs/warehouses.md says which run; choose another target with --target", code="RV425",
+        )  # fmt: skip
     else:
         raise ConfigError(
             f"targets of type {kind!r} are not supported yet: duckdb, postgres and snowflake are",

@@ -22,7 +22,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "taxonomyfile dbtchecks previous datatests",
         "tables syncfile profiles values customerio sample identity",
         "dialects project fromdbt delivery connect encode shopify_sample snowflake_sql",
-        "on_duckdb on_postgres on_snowflake",
+        "on_duckdb on_postgres on_snowflake on_redshift",
+        "redshift_dialect",
         "diffsql warehouse entities compiler lint",
         "seal checklist",
         "plan state selection grants reasons purchases drift gates",
@@ -41,9 +42,10 @@ SANDBOX = "sandbox"
 SQLALCHEMY = {
     *("tables", "identity", "dialects", "diffsql", "warehouse", "seal", "state", "rates", "upkeep", "engine", "repair", "forget"),
     *("duplicates", "merges", "persons", "purchases", "reconcile", "unsent", "latency", "history", "drift"),
-    *("on_duckdb", "on_postgres", "on_snowflake", "snowflake_sql", "gates"),
+    *("on_duckdb", "on_postgres", "on_snowflake", "snowflake_sql", "on_redshift", "gates"),
 }
 HTTP = {"customerio", "on_snowflake"}  # the second one asks for an access token
+DRIVERS = {"duckdb", "psycopg", "snowflake", "redshift_connector", "sqlalchemy_redshift"}
 # what `revetl --help` must not wait for
 HEAVY = {"sqlalchemy", "duckdb", "psycopg", "snowflake", "requests", "customerio", "orjson", "jinja2", "yaml", "tenacity", "http"}
 MUTATORS = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem", "remove", "discard", "clear"}
@@ -131,8 +133,9 @@ def test_http_goes_out_of_one_module() -> None:
 
 
 def test_drivers_are_imported_by_the_one_that_connects() -> None:
-    users = {module(path) for path in FLAT if foreign(path) & {"duckdb", "psycopg", "snowflake"}}
-    assert users <= {"on_duckdb", "on_postgres", "snowflake_sql", "sample", "shopify_sample"}, sorted(users)
+    users = {module(path) for path in FLAT if foreign(path) & DRIVERS}
+    here = {"on_duckdb", "on_postgres", "snowflake_sql", "on_redshift", "redshift_dialect", "sample", "shopify_sample"}
+    assert users <= here, sorted(users)
 
 
 @pytest.mark.parametrize("name", ["__init__", "__main__", "cli", "errors"])
