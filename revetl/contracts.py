@@ -490,6 +490,7 @@ class Sync:
         amount, currency: of purchases and refunds: the properties with the money, which the ledger keeps as sent.
         refund_of: of refunds: the sync of the purchases; `order` is the column with the purchase's key.
         late_property, late_after_s: for `late: flag`: the property, and the age in seconds that counts as late.
+        window_s: for events: how far back a run looks, seconds; once a day it looks at all of them. 0: always at all.
         renamed_from: for events: the name that the event had before.
         drift: what is watched from run to run; None where nothing is.
         tests: what failing tests of what it reads do: gate | warn | off; the project's own unless given.
@@ -522,6 +523,7 @@ class Sync:
     late: Late = Late.HOLD
     late_property: str = ""
     late_after_s: int = 0
+    window_s: int = 0
     role: Role | None = None
     amount: str = ""
     currency: str = ""

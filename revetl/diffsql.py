@@ -252,6 +252,7 @@ class Options:
         baseline: this first run only records what the model says.
         fingerprint: hash the rows to send in the summary, so that two plans can be compared.
         spellings: some keys are one address in different spellings: those rows are left out.
+        since_s: only events from this time on (Unix seconds) are compared; None: all of them.
         now_s: the warehouse's clock when the run began, Unix seconds.
     """
 
@@ -259,6 +260,7 @@ class Options:
     retry_refused: bool = False
     backfill: bool = False
     before_s: int | None = None
+    since_s: int | None = None
     baseline: bool = False
     fingerprint: bool = False
     spellings: bool = False
@@ -837,7 +839,7 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
     if shape.order is not None and sync.amount:
         total = sa.func.sum(amount_of(shape, inner)).over(partition_by=inner.c._order)
         of_order.append(total.label("_refunded"))
-    m = sa.select(inner, digest.label("_digest"), sa.literal("").label("_variant"), *of_order).subquery("d")
+    m: Any = sa.select(inner, digest.label("_digest"), sa.literal("").label("_variant"), *of_order).subquery("d")
     old_name = sync.renamed_from.name if sync.renamed_from is not None and not ledger else ""
     if old_name:
         m = _doubled(m, old_name)
@@ -851,6 +853,9 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
             .subquery("w")
         )
 
+    if options.since_s is not None:  # a row without a time is looked at, to be refused
+        young = sa.or_(m.c._occurred_at >= options.since_s, m.c._occurred_at.is_(None))
+        m = sa.select(m).where(young).cte("young")
     joined: Any = m
     matched: Any = sa.false()
     cases: list[tuple[Any, Any]] = []
@@ -861,8 +866,9 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
         variants = [old_name] if old_name else []
         s = tables.state.c
         money = [s[name] for name in MONEY] if known.money and ledger else []
-        t = sa.select(s._key, s._variant, s._contract, s._digest, s._occurred_at, *money).where(
-            s._variant.in_(["", *variants])).subquery("t")  # fmt: skip
+        kept_rows = sa.select(s._key, s._variant, s._contract, s._digest, s._occurred_at, *money).where(
+            s._variant.in_(["", *variants]))  # fmt: skip
+        t = kept_rows.subquery("t") if options.since_s is None else _recent(m, kept_rows, s, options.since_s)
         o = open_rows(tables, *variants)
 
         def alike(one: sa.Subquery) -> Any:  # noqa: ANN401 a SQL expression
@@ -944,6 +950,18 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
         *kept,
         *(m.c[name] for name in names),
     ).select_from(joined).subquery("r")
+
+
+def _recent(m: Any, kept: sa.Select[Any], s: Any, since_s: int) -> sa.Subquery:  # noqa: ANN401 a CTE and columns
+    """The young rows of a ledger; and of the old ones those whose key a young row of the model has.
+
+    An event whose time has changed, or that was recorded with another one, is not taken for a new one: the old part of
+    the ledger is asked for the few keys that the young one does not have.
+    """
+    young = kept.where(s._occurred_at >= since_s).cte("recent")
+    same = sa.and_(young.c._key == m.c._key, young.c._variant == m.c._variant)
+    unseen = sa.select(m.c._key).select_from(m.join(young, same, isouter=True)).where(young.c._key.is_(None))
+    return sa.union_all(sa.select(young), kept.where(s._occurred_at < since_s, s._key.in_(unseen))).subquery("t")
 
 
 def _doubled(m: sa.Subquery, old_name: str) -> sa.Subquery:

@@ -478,7 +478,7 @@ class Engine:
         known, _ = stream.known(shape)
         first_run = not stream.control.initialised
         only_record = options.baseline or (first_run and sync.initial is Initial.BASELINE)
-        asked = replace(self._options(options, baseline=only_record), fingerprint=True)
+        asked = replace(self._windowed(declared, stream, options, baseline=only_record), fingerprint=True)
         try:
             plan = self._changes(compiled, shape, stream, known, asked, planned=True).cte("plan")
         except ContractBroken as error:  # of the people's model, which events are compared with
@@ -630,6 +630,13 @@ class Engine:
             before_s=min(before, default=None) if options.backfill and not baseline else None,
             baseline=baseline, now_s=now_s,
         )  # fmt: skip
+
+    def _windowed(self, sync: Sync, stream: Stream, options: RunOptions, *, baseline: bool) -> Options:
+        """What is asked of a stream; of a ledger with a `window` of its young part only, where that is enough."""
+        asked = self._options(options, baseline=baseline)
+        if not sync.window_s or baseline or options.backfill or options.retry_refused or options.full_refresh:
+            return asked
+        return replace(asked, since_s=stream.compared_from(sync, asked.now_s))
 
     def _located(self, compiled: CompiledSync) -> AbstractContextManager[None]:
         return _Located(compiled)
@@ -814,6 +821,7 @@ class Engine:
         with self._located(compiled):
             rows = self.warehouse.fetch(summary(self.warehouse.dialect, shape, plan, asked))
         counts = read_counts(shape, rows, max(0, state_rows), fingerprint=asked.fingerprint)
+        counts = replace(counts, compared_since_s=asked.since_s)
         if asked.backfill and not asked.baseline:
             return counts
         return replace(counts, triggering=0, triggering_since_s=None)  # what an ordinary run sends is meant to start them
@@ -1292,7 +1300,7 @@ class _Run:
             self._copies(stream, lease, sync)
             known, contracts = stream.known(shape)
             only_record = self.options.baseline or (first_run and sync.initial is Initial.BASELINE)
-            asked = engine._options(self.options, baseline=only_record)
+            asked = engine._windowed(declared, stream, self.options, baseline=only_record)
             select = engine._changes(compiled, shape, stream, known, asked, planned=False)
             with engine._located(compiled):
                 plan = stream.freeze(lease, shape, select, known.contract)
@@ -1703,7 +1711,9 @@ class _Run:
         if job.sent_intent and not job.resolved:
             self._fold(job, final=True)
         job.stream.drop_plan(job.plan.fence)
-        job.stream.release(job.lease, success=True)
+        # what is waiting or on hold is looked at again within a day, as is what came late
+        whole = job.sync.window_s and job.counts.compared_since_s is None and not job.baseline
+        job.stream.release(job.lease, success=True, compared_at=job.now_s * 1000 if whole else None)
         self.held.remove(job)
         if job.sync.duplicates is not None:
             self._count_duplicates(job)

@@ -81,6 +81,7 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV264": "a column of another type", "RV265": "a column that is gone", "RV266": "values that are new",
     "RV267": "more nulls than usual", "RV268": "more or fewer rows than usual", "RV269": "drift that stops",
     "RV095": "a wrong policy for late events", "RV096": "no such property", "RV097": "a refund that undoes no purchase",
+    "RV098": "a window that is too short",
     "RV217": "a plan that is another one", "RV255": "a rule that stops the sync", "RV270": "a purchase of two syncs",
     "RV271": "no money to reconcile", "RV273": "events that are not sent in time", "RV274": "max_triggering",
     "RV275": "no time to backfill before", "RV276": "a backfill of what is only recorded",

@@ -312,6 +312,9 @@ def explained(  # noqa: C901 one sentence a number
         rows = plural(counts.planned, "row")
         out.append((f"baseline: {rows} {'recorded' if ran else 'would be recorded'} as already synced; "
                     f"nothing {'was' if ran else 'is'} sent", ""))  # fmt: skip
+    if counts.compared_since_s is not None:
+        since = datetime.fromtimestamp(counts.compared_since_s, UTC)
+        out.append((f"compared: what happened since {since:%Y-%m-%d %H:%M} UTC (window); once a day it is all", ""))
     if counts.late:
         out.append((f"{plural(counts.late, 'event')} held: older than 72 hours, so they can't trigger campaigns",
                     f"revetl run --select {name} --backfill"))  # fmt: skip
@@ -597,6 +600,7 @@ def counts_json(counts: Counts) -> dict[str, int]:
         "held": counts.on_hold,
         "refused": counts.refused,
         "quarantined": sum(counts.quarantined.values()),
+        "compared_since": counts.compared_since_s or 0,
     }
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from revetl.contracts import Sync
 from revetl.destination import Refusal
 from revetl.dialects import (
     MAX_DECIMAL_DIGITS,
@@ -101,6 +102,7 @@ class Control:
     key_since: int = 0
     contract: str | None = None
     copies: str | None = None
+    compared_at: int = 0
 
     def known_copies(self) -> dict[str, int]:
         """Old names under which events were ever sent a second time → the first fence that did; 0 where it is over."""
@@ -303,6 +305,9 @@ class Stream:
             if table.name in self.catalog else sa.literal(-1)
             for table in kept
         ]  # fmt: skip
+        if self.tables.windowed and "compared_at" in have:  # counting a large ledger reads it
+            c = self.tables.ctl.c
+            counts[0] = sa.case((c.compared_at > self.dialect.now_ms() - CHECK_EVERY_MS, c.state_rows), else_=counts[0])
         rows = self.warehouse.fetch(
             sa.select(*columns, *counts, self._last_logged_fence()).select_from(self.tables.ctl)
         )
@@ -388,6 +393,23 @@ class Stream:
         if daily and lease is not None:
             seals = {} if self.control.state_seal else {"state_seal": self._measure(self.tables.state).text()}
             self._guarded(lease, verified_at=self.dialect.now_ms(), **seals)
+
+    def compared_from(self, sync: Sync, now_s: int) -> int | None:
+        """From which time on (Unix seconds) a ledger need be compared with its model; None: all of it.
+
+        All of it once a day, while an event has no answer, and under another contract, by which refused rows may pass.
+        """
+        control, o = self.control, self.tables.open
+        recorded = json.loads(control.contract)["digest"] if control.contract else ""
+        if not (sync.window_s and control.initialised and recorded == sync.contract_digest()):
+            return None
+        if now_s * 1000 - control.compared_at > CHECK_EVERY_MS:
+            return None
+        if self.open_rows:
+            unanswered = sa.select(sa.func.count()).select_from(o).where(o.c._outcome == "unknown")
+            if self.warehouse.fetch(unanswered)[0][0]:
+                return None
+        return now_s - sync.window_s
 
     def verify(self) -> None:
         """Compare the rows of state and open with their seals; reads both tables once.
@@ -601,9 +623,16 @@ class Stream:
         left = self.warehouse.fetch(sa.select(self.control.drain_until - self.dialect.now_ms()))[0][0]
         return max(0.0, float(left) / 1000)
 
-    def release(self, lease: Lease, *, success: bool, doubt: bool = False) -> None:
-        """Give the lease back; `doubt` as for `checkpoint`, where the run could not write one."""
+    def release(self, lease: Lease, *, success: bool, doubt: bool = False, compared_at: int | None = None) -> None:
+        """Give the lease back.
+
+        Args:
+            doubt: as for `checkpoint`, where the run could not write one.
+            compared_at: when the whole ledger was compared, in milliseconds, where nothing of that is left to send.
+        """
         done: dict[str, Any] = {"last_success_at": self.dialect.now_ms()} if success else {}
+        if compared_at is not None:
+            done["compared_at"] = compared_at
         if doubt:
             done["drain_until"] = self.dialect.now_ms() + DRAIN_MS
         self._guarded(lease, owner=sa.null(), lease_until=0, **done)
@@ -793,7 +822,8 @@ class Stream:
                 self._seal = seal
             if self.open_rows:
                 counters["open_seal"] = self._measure(self.tables.open).text()
-            size = sa.select(sa.func.count()).select_from(self.tables.state).scalar_subquery()
+            size: Any = seal.rows if seal is not None else (
+                sa.select(sa.func.count()).select_from(self.tables.state).scalar_subquery())  # fmt: skip
             self._guarded(lease, state_rows=size, initialised=1, **counters)
 
     def drop_plans(self, *, keep: int = 0) -> None:

@@ -136,7 +136,7 @@ SYNC_KEYS: dict[str, dict[str, Any]] = {
     "occurred_at": {"type": ["string", "object"], "minLength": 1}, "properties": ANY_OBJECT,
     "when_missing": {"enum": [v.value for v in WhenMissing]}, "no_person": {"enum": [v.value for v in NoPerson]},
     "initial": {"enum": [v.value for v in Initial]}, "late": {"type": ["string", "object"]}, "guards": ANY_OBJECT,
-    "drift": ANY_OBJECT,
+    "drift": ANY_OBJECT, "window": TEXT,
     "unknown_person": {"enum": [v.value for v in UnknownPerson]}, "latency": ANY_OBJECT,
     "renamed_from": ANY_OBJECT, "tags": {"type": "array", "items": TEXT}, "owner": TEXT,
     "description": TEXT, "enabled": BOOLEAN, "ignore": ANY_OBJECT, "duplicates": {"type": "array"},
@@ -155,7 +155,7 @@ NEEDED = {
     SyncType.RELATIONSHIP: ("person", "object"), SyncType.DEVICE: ("person", "key", "platform"),
     SyncType.SEGMENT: ("person", "segment_id"), SyncType.SUPPRESSION: ("person",), SyncType.MERGE: ("primary", "secondary"),
 }  # fmt: skip
-_MAY_VIEWS = ("properties", "no_person", "unknown_person", "late", "latency")
+_MAY_VIEWS = ("properties", "no_person", "unknown_person", "late", "latency", "window")
 MAY: Mapping[SyncType, tuple[str, ...]] = {  # beside what is needed, and what every sync may have
     SyncType.PERSON: ("when_missing", "duplicates"), SyncType.EVENT: (*_MAY_VIEWS, "renamed_from", "money", "refund_of"),
     SyncType.PAGE: _MAY_VIEWS, SyncType.SCREEN: _MAY_VIEWS, SyncType.OBJECT: ("when_missing",),
@@ -608,6 +608,7 @@ class SyncReader:
         ignore = self._taxonomy.ignores(node.get("ignore"))
         duplicates = self._duplicates(node)
         told = {} if not ledger else {**self._late(node, fields, latency), **self._money(node, fields), **self._refund(node)}
+        window = self._window(node)
         renamed = self._event_rename(node, event) if ledger else None
         drift = self._drift(node)
         if len(self._problems) > before or identifier is None:
@@ -620,7 +621,7 @@ class SyncReader:
             zone=zone, event_column=event_column, object_type=object_type, object_sync=object_sync, platform=platform,
             segment_id=int(text("segment_id", "0")), when_missing=WhenMissing(text("when_missing", "ignore")),
             no_person=NoPerson(text("no_person", "skip")), unknown_person=UnknownPerson(text("unknown_person", "hold")),
-            initial=Initial(initial), renamed_from=renamed, drift=drift, **told,
+            initial=Initial(initial), renamed_from=renamed, drift=drift, window_s=window, **told,
             guards=guards, latency=latency, description=text("description"), owner=text("owner"), duplicates=duplicates,
             tests=text("tests"),
             tags=tuple(str(tag.value) for tag in tags.value) if tags is not None else (),
@@ -1249,6 +1250,15 @@ class SyncReader:
             self.bad(f"{name!r} is a property of the model already", right["property"], code="RV095")
         after = self._seconds(right.get("after")) or latency.error_s or latency.warn_s or CAMPAIGN_HORIZON_S
         return {"late": Late.FLAG, "late_property": name, "late_after_s": after}
+
+    def _window(self, node: Node) -> int:
+        """How far back a run looks for events, in seconds."""
+        found = node.get("window")
+        seconds = self._seconds(found)
+        if found is not None and 0 < seconds < CAMPAIGN_HORIZON_S:
+            self.bad("a `window` is at least 72 hours: what is younger may start campaigns", found, code="RV098",
+                     hint="window: 7 days")  # fmt: skip
+        return seconds
 
     def _money(self, node: Node, fields: Sequence[Field]) -> dict[str, Any]:
         """The properties that carry the amount and the currency."""
