@@ -32,7 +32,7 @@ test: setup ## the tests
 test-more: setup ## the longest of them, and the scenarios that `make test` tries on DuckDB only, on PostgreSQL and Snowflake
 	$(PY) -m pytest -n $(JOBS) -m "more and not soak" $(ARGS)
 
-test-snowflake: setup ## the scenarios on a live Snowflake account: ENV=snowflake.env, made from tests/snowflake.env.example
+test-snowflake: setup ## the scenarios on a live Snowflake account (ENV=snowflake.env, see tests/snowflake.env.example), without ENV on fakesnow
 	SNOWFLAKE_TEST_ENV="$(ENV)" $(PY) -m pytest tests/suites -k snowflake $(ARGS)
 
 test-redshift: setup ## the scenarios on a live Redshift: ENV=redshift.env, made from tests/redshift.env.example

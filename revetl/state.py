@@ -937,9 +937,12 @@ class Stream:
         seq, ack = plan.table.c._seq, self.tables.ack
         condition: Any = sa.or_(*(seq.between(low, high) for low, high in covered))
         if len(covered) > FEW_RANGES:
-            one = ack.alias("r")
-            within = (one.c.fence == plan.fence, one.c.outcome == "accepted", seq.between(one.c.seq_from, one.c.seq_to))
-            condition = sa.and_(sa.exists().where(*within), seq.between(covered[0][0], covered[-1][1]))
+            # not correlated: Snowflake knows EXISTS by equality only
+            one, within = ack.alias("r"), plan.table.alias("p").c._seq
+            these = sa.select(within).where(
+                one.c.fence == plan.fence, one.c.outcome == "accepted", within.between(one.c.seq_from, one.c.seq_to)
+            )
+            condition = sa.and_(seq.in_(these), seq.between(covered[0][0], covered[-1][1]))
         if refused:
             x = ack.alias("x")
             named = sa.exists().where(x.c.fence == plan.fence, x.c.outcome.in_(REFUSALS), x.c.seq_from == seq)

@@ -22,6 +22,8 @@ from tests.suites.world import World, duckdb_world, postgres_world, snowflake_se
 HERE = Path(__file__).parent
 # these run on PostgreSQL in every `make test`; the others there in `make test-more`, which CI runs too
 EVERYWHERE = frozenset({"test_damage", "test_events", "test_forget", "test_people", "test_protocol"})
+# these run on fakesnow in every `make test-more`, the others in `make soak` and `make test-snowflake`
+ON_FAKESNOW = frozenset({"test_events", "test_people", "test_protocol"})
 
 LIVE = bool(os.environ.get("SNOWFLAKE_TEST_ENV"))
 
@@ -33,7 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.parent == HERE and world == "postgres" and item.path.stem not in EVERYWHERE:
             item.add_marker("more")
         if item.path.parent == HERE and world == "snowflake":
-            item.add_marker("more")  # test_snowflake.py is the sample of `make test`
+            # test_snowflake.py is the sample of `make test`; a scenario takes ten seconds of CPU there, most of it in sqlglot
+            item.add_marker("more" if LIVE or item.path.stem in ON_FAKESNOW else "soak")
             if reason := "" if LIVE else UNSEEN.get(f"{item.path.stem}::{item.originalname}", ""):  # type: ignore[attr-defined]  # a test
                 item.add_marker(pytest.mark.skip(reason=f"fakesnow cannot show it: {reason}"))
 

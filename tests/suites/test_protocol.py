@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from revetl import state
 from revetl.contracts import Sync, WhenMissing
 from revetl.delivery import DeliverySettings, RealClock
 from revetl.engine import RunOptions
@@ -567,3 +568,16 @@ def test_a_refusal_does_not_cover_an_attempt_before_it_in_the_same_run(world: Wo
 
     assert (world.person("a") or {})["plan"] == "free"
     assert world.ask(f"SELECT count(*) FROM {SCHEMA}.open__people01") == [(0,)], "nothing is refused any more"
+
+
+def test_many_ranges_are_folded_through_the_table_of_acknowledgements(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More ranges than stand in one statement; here already one is too many."""
+    monkeypatch.setattr(state, "FEW_RANGES", 0)
+    assert world.run("people").exit_code == ExitCode.OK
+    assert world.ask(f"SELECT count(*) FROM {SCHEMA}.state__people01") == [(2,)]
+    world.sql("UPDATE people SET plan = 'new' WHERE id = 'a'", "INSERT INTO people VALUES ('c', NULL, 'free', 1)")
+    assert world.run("people").exit_code == ExitCode.OK
+    assert world.ask(f"SELECT id FROM people WHERE id NOT IN (SELECT _key FROM {SCHEMA}.state__people01)") == []
+    counts = world.run("people").syncs[0].counts
+    assert counts is not None
+    assert counts.unchanged == 3
