@@ -211,7 +211,6 @@ def connect_arguments(fields: Mapping[str, Any], root: Path, *, read_only: bool,
         "QUERY_TAG": str(fields.get("query_tag") or comment or "revetl"),
         "TIMEZONE": "UTC",  # naive and zoned values mean the same on every machine
         "LOCK_TIMEOUT": LOCK_S,
-        "DEFAULT_DDL_COLLATION": "",  # texts of the state are equal if their characters are
         "ABORT_DETACHED_QUERY": True,  # a statement of a process that died does not go on
         **({"STATEMENT_TIMEOUT_IN_SECONDS": int(limit_s)} if limit_s else {}),
         **(fields.get("session_parameters") or {}),
@@ -245,7 +244,7 @@ def _auth(fields: Mapping[str, Any], root: Path, account: str) -> dict[str, Any]
     token, password = revealed(fields.get("token")), revealed(fields.get("password"))
     found: dict[str, Any] = {"password": password} if password else {}
     if key := _private_key(fields, root):
-        return {"private_key": key, "authenticator": how or "snowflake_jwt"}
+        return {"private_key": key, "authenticator": "snowflake_jwt"}
     if not how:
         return found
     match how.lower():

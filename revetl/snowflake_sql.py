@@ -42,11 +42,10 @@ class Compiler(SnowflakeCompiler):
 
     def visit_custom_op_binary(self, element: Any, operator: Any, **kw: Any) -> str:  # noqa: ANN401
         """`&` and `->>`."""
-        left, right = self.process(element.left, **kw), self.process(element.right, **kw)
         if operator.opstring == "&":
-            return f"BITAND({left}, {right})"
-        if operator.opstring == "->>":
-            return f"PARSE_JSON({self.process(element.left.clause, **kw)})[{right}]"
+            return f"BITAND({self.process(element.left, **kw)}, {self.process(element.right, **kw)})"
+        if operator.opstring == "->>":  # of a text that is cast to JSON, a type that Snowflake lacks
+            return f"PARSE_JSON({self.process(element.left.clause, **kw)})[{self.process(element.right, **kw)}]"
         return str(super().visit_custom_op_binary(element, operator, **kw))
 
     def visit_collate_binary(self, element: Any, operator: Any, **kw: Any) -> str:  # noqa: ANN401, ARG002
@@ -73,7 +72,13 @@ class Compiler(SnowflakeCompiler):
         return text if over.order_by is not None and len(over.order_by) else text.replace(" OVER (ROWS", " OVER (ORDER BY 1 ROWS")
 
     def visit_insert(self, insert_stmt: Any, visited_bindparam: Any = None, visiting_cte: Any = None, **kw: Any) -> str:  # noqa: ANN401
-        """One row by SELECT: VALUES takes constants only."""
+        """Rows with expressions by SELECT: VALUES takes constants only."""
+        rows = insert_stmt._multi_values[0] if insert_stmt._multi_values else []
+        if any(isinstance(value, sa.ClauseElement) for row in rows for value in row.values()):
+            # several rows are never cached by SQLAlchemy, so their values may become parameters of another statement
+            parts = [sa.select(*(_value(column, value) for column, value in row.items())) for row in rows]
+            by_select = sa.insert(insert_stmt.table).from_select(list(rows[0]), sa.union_all(*parts))
+            return str(super().visit_insert(by_select, visited_bindparam=visited_bindparam, visiting_cte=visiting_cte, **kw))
         text = str(super().visit_insert(insert_stmt, visited_bindparam=visited_bindparam, visiting_cte=visiting_cte, **kw))
         values = getattr(insert_stmt, "_values", None) or {}
         if any(not isinstance(value, sa.BindParameter) for value in values.values()):
@@ -81,6 +86,10 @@ class Compiler(SnowflakeCompiler):
             if found and row.endswith(")"):
                 return f"{head}) SELECT {row[:-1]}"
         return text
+
+
+def _value(column: Any, value: Any) -> Any:  # noqa: ANN401 SQL expressions
+    return value if isinstance(value, sa.ClauseElement) else sa.literal(value, getattr(column, "type", None))
 
 
 class DdlCompiler(SnowflakeDDLCompiler):

@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from revetl import folding
-from revetl.dialects import Kind
+from revetl.dialects import CreateTableAs, Kind, source_column
 from revetl.errors import ConfigError
 from revetl.on_snowflake import SNOWFLAKE, _kind, _native, connect_arguments, hint, problem
 from revetl.profiles import Secret
+from revetl.tables import tombs_table
 from tests.suites.unseen import UNSEEN
 
 BASE = {"account": "my_org-acc", "user": "job", "database": "shop", "schema": "public", "role": "R", "warehouse": "W"}
@@ -307,3 +309,45 @@ def test_the_dialect_says_what_it_cannot() -> None:
     assert not SNOWFLAKE.transactional_ddl
     assert not SNOWFLAKE.endless
     assert not SNOWFLAKE.server_cursor
+
+
+def compiled(statement: sa.Executable, **options: Any) -> str:
+    sql = pytest.importorskip("revetl.snowflake_sql")
+    return " ".join(str(statement.compile(dialect=sql.RevetlDialect(), **options)).split())  # type: ignore[attr-defined]  # all can
+
+
+def test_rows_with_expressions_are_inserted_by_select() -> None:
+    table = tombs_table("revetl_test")
+    now = sa.func.current_timestamp()
+    one = compiled(sa.insert(table).values(digest="d", buried_at=now))
+    assert one.endswith('("DIGEST", "BURIED_AT") SELECT %(digest)s, CURRENT_TIMESTAMP')
+    several = sa.insert(table).values([{"digest": "d", "buried_at": now}, {"digest": "e", "buried_at": now}])
+    assert compiled(several).count(" UNION ALL SELECT ") == 1
+    assert "VALUES" not in compiled(several)
+    sql = pytest.importorskip("revetl.snowflake_sql")
+    assert sorted(several.compile(dialect=sql.RevetlDialect()).params.values()) == ["d", "e"]
+    plain = compiled(sa.insert(table).values([{"digest": "d"}, {"digest": "e"}]))
+    assert plain.endswith("VALUES (%(digest_m0)s), (%(digest_m1)s)")
+
+
+def test_what_snowflake_says_in_another_way() -> None:
+    a: Any = sa.column("a")
+    said = {
+        a.op("&")(4): 'BITAND("A", 4)',
+        sa.collate(a, "utf8"): '"A"',
+        sa.func.strpos(a, "."): """CHARINDEX('.', "A")""",
+        sa.func.to_json(a): 'TO_JSON(TO_VARIANT("A"))',
+        sa.func.regexp_replace(a, "x", "", "g"): """REGEXP_REPLACE("A", 'x', '')""",
+        sa.cast(sa.cast(a, sa.JSON).op("->>")(sa.literal_column("0")), sa.Text): 'CAST(PARSE_JSON("A")[0] AS TEXT)',
+        sa.func.sum(a).over(rows=(None, 0)): 'sum("A") OVER (ORDER BY 1 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)',
+        sa.func.sum(a).over(partition_by=a): 'sum("A") OVER (PARTITION BY "A")',
+        source_column("a"): '"a"',
+    }  # fmt: skip
+    for expression, expected in said.items():
+        text = compiled(sa.select(expression.label("found")), compile_kwargs={"literal_binds": True})
+        assert text == f'SELECT {expected} AS "FOUND"'
+
+
+def test_literals_keep_backslashes_and_percent_signs() -> None:
+    text = CreateTableAs(sa.table("t"), sa.select(sa.literal("a\\b'c%d").label("x")))
+    assert compiled(text) == """CREATE TRANSIENT TABLE "T" AS SELECT 'a\\\\b''c%%d' AS "X\""""
