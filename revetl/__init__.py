@@ -24,6 +24,7 @@ The map, from the bottom up (imports go this way only):
     engine                           `diff` and `run`, readable from top to bottom
     upkeep                           looking at the state, and the changes made to it by hand
     latency, unsent                  how old events are when they arrive, and while they do not
+    elsewhere                        a state in another engine than the models
     reconcile                        money sent against money in the models
     report, markdown, candidates,    results → text, Markdown, JSON, files; syncs → dbt's exposures
     artifacts

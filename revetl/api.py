@@ -29,7 +29,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from revetl import __version__, artifacts, dbtchecks, previous
 from revetl.compiler import Compiled, compile_project, external_files
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from revetl.datatests import DataTest
     from revetl.delivery import DeliverySettings
     from revetl.duplicates import Candidates
+    from revetl.elsewhere import StateElsewhere
     from revetl.engine import CompiledSync, Destination, DiffResult, Engine, Observer, RunOptions, RunResult
     from revetl.forget import Receipt
     from revetl.gates import Gate, Outcome
@@ -66,6 +67,7 @@ __all__ = ["compile", "diff", "load", "retry", "run"]
 # on this machine nobody is served worse by more speed
 SANDBOX_RATES: Mapping[str, float] = {"requests_per_second": 1_000.0, "operations_per_second": 100_000.0}
 RUNS_SHOWN = 5
+OF_THE_SOURCE = frozenset({"test", "source freshness", "defer"})  # they ask nothing of the state
 ARGS = ("full_refresh", "retry_refused", "backfill", "confirm_deletes", "confirm_changes", "confirm_first_run",
         "confirm_growth", "allow_empty", "accept_contract", "confirm_drift", "warn_error", "fail_fast", "backfill_before",
         "older_only", "confirm_triggering", "confirm_merges")  # fmt: skip
@@ -214,6 +216,21 @@ def _sync(compiled: Compiled, name: str) -> CompiledSync:
     return replace(found, stops=tuple(stops), notices=tuple(notices), missing=lambda said: dbtchecks.not_built(dbt, reads, said))
 
 
+def _syncs(compiled: Compiled, names: Sequence[str], warehouse: Warehouse) -> list[CompiledSync]:
+    """Some syncs, as a warehouse runs them."""
+    made = [_sync(compiled, name) for name in names]
+    return [warehouse.adopt(one) for one in made] if _is_elsewhere(warehouse) else made
+
+
+def _source(warehouse: Warehouse) -> Warehouse:
+    """Where models and sources are."""
+    return warehouse.source if _is_elsewhere(warehouse) else warehouse
+
+
+def _is_elsewhere(warehouse: Warehouse) -> TypeGuard[StateElsewhere]:
+    return hasattr(warehouse, "adopt")
+
+
 def heading(project: Project) -> Heading:
     """Where results of this project come from."""
     kind = project.destination.type
@@ -239,10 +256,16 @@ def secrets_of(project: Project, environ: Mapping[str, str]) -> tuple[str, ...]:
 def _warehouse(project: Project, command: str, *, read_only: bool) -> Iterator[Warehouse]:
     from revetl.warehouse import open_warehouse
 
+    state = project.target.state
+    comment = f"revetl {__version__} {command} project={project.name} target={project.target.name}"
     found = open_warehouse(
-        project.target.type, project.target.fields, root=project.root, read_only=read_only, files=external_files(project),
-        comment=f"revetl {__version__} {command} project={project.name} target={project.target.name}",
+        project.target.type, project.target.fields, root=project.root, read_only=read_only or state is not None,
+        files=external_files(project), comment=comment,
     )  # fmt: skip
+    if state is not None and command not in OF_THE_SOURCE:
+        from revetl.elsewhere import open_elsewhere
+
+        found = open_elsewhere(found, state, root=project.root, read_only=read_only, comment=comment)
     try:
         yield found
     finally:
@@ -306,7 +329,7 @@ def _engine(project: Project, compiled: Compiled, warehouse: Warehouse, observer
     return Engine(
         warehouse,
         schema=project.state_schema,
-        syncs=[_sync(compiled, name) for name in compiled.order],
+        syncs=_syncs(compiled, compiled.order, warehouse),
         clock=RealClock(),
         observer=observer,
         version=__version__,
@@ -320,7 +343,7 @@ def _gate(project: Project, compiled: Compiled, warehouse: Warehouse) -> Gate | 
     from revetl.gates import Gate
 
     aging = any(source.freshness is not None for source in project.sources.values())
-    return Gate(warehouse, project, compiled, monotonic=time.monotonic) if project.tests or aging else None
+    return Gate(_source(warehouse), project, compiled, monotonic=time.monotonic) if project.tests or aging else None
 
 
 def journeys(project: Project) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -368,7 +391,7 @@ def diff(  # noqa: PLR0913 the command's options
     names = _chosen(project, compiled, select, exclude)
     with _warehouse(project, "diff", read_only=True) as warehouse:
         engine = _engine(project, compiled, warehouse, observer or Silent())
-        syncs = [_sync(compiled, name) for name in names]
+        syncs = _syncs(compiled, names, warehouse)
         return engine.diff(syncs, options or RunOptions(), settings=delivery_settings(project), show=show, check=check)
 
 
@@ -398,7 +421,7 @@ def candidates(
         raise ConfigError("no person sync is selected", hint="revetl identity report")
     with _warehouse(project, "identity report", read_only=True) as warehouse:
         engine = _engine(project, compiled, warehouse, Silent())
-        return engine.candidates([_sync(compiled, name) for name in names], show=max(1, show))
+        return engine.candidates(_syncs(compiled, names, warehouse), show=max(1, show))
 
 
 def reconcile(
@@ -426,7 +449,7 @@ def reconcile(
     names = _chosen(project, compiled, select, exclude)
     with _warehouse(project, "reconcile", read_only=True) as warehouse:
         engine = _engine(project, compiled, warehouse, Silent())
-        return compare(engine, [_sync(compiled, name) for name in names], days=days)
+        return compare(engine, _syncs(compiled, names, warehouse), days=days)
 
 
 def run(  # noqa: PLR0913 the command's options
@@ -457,6 +480,8 @@ def run(  # noqa: PLR0913 the command's options
     environ = os.environ if environ is None else environ
     ci.may_send(environ, real=project.destination.type == "customerio")
     watcher = observer or Silent()
+    if said := _new_state(project, environ):
+        watcher.note(f"warning: {said}")
     compiled = compile_project(project, environ=environ)
     names = _chosen(project, compiled, select, exclude)
     settings = delivery_settings(project)
@@ -464,7 +489,7 @@ def run(  # noqa: PLR0913 the command's options
     with _warehouse(project, "run", read_only=False) as warehouse:
         _build(project, compiled, names, warehouse, watcher)
         engine = _engine(project, compiled, warehouse, watcher)
-        syncs = [_sync(compiled, name) for name in names]
+        syncs = _syncs(compiled, names, warehouse)
         if asked.expect:
             engine.expect(syncs, asked, settings=settings)
         return engine.run(
@@ -475,6 +500,23 @@ def run(  # noqa: PLR0913 the command's options
             identify_timestamp=bool(project.destination.settings.get("identify_timestamp", False)),
             key_print=_key_print(project),
         )  # fmt: skip
+
+
+def _new_state(project: Project, environ: Mapping[str, str]) -> str:
+    """What to say where the state would be new in a place that does not stay.
+
+    Raises:
+        ConfigError: Customer.io itself would get everything again with the next run.
+    """
+    from revetl import ci
+
+    target, state = project.target, project.target.state
+    kind, fields = (state.kind, state.fields) if state is not None else (target.type, target.fields)
+    path = str(fields.get("path") or ":memory:")
+    if kind != "duckdb" or path.startswith(("md:", "motherduck:")) or (project.root / path).exists():
+        return ""
+    real, memory = project.destination.type == "customerio", path == ":memory:"
+    return ci.may_begin(path, environ, memory=memory, real=real, on=ci.vanishing(environ))
 
 
 def _key_print(project: Project) -> str:
@@ -499,6 +541,12 @@ def _build(
     for build in compiled.builds:
         if f"model.{build.name}" not in needed:
             continue
+        if project.target.state is not None:
+            raise ConfigError(
+                f"model {build.name!r} is to be a {build.materialized}, and where the state is kept elsewhere nothing is written "
+                "to the warehouse", hint="let it be ephemeral, or let dbt build it and read it by source()",
+                where=Where(file=project.models[build.name].path), code="RV481",
+            )  # fmt: skip
         observer.note(f"building {build.materialized} {build.name}")
         try:
             upkeep.build(warehouse, build.relation, build.materialized, build.sql)
@@ -813,7 +861,7 @@ def status(
         engine.look()
         events = [sync.name for sync in chosen if sync.event] if models else []
         waiting = {
-            name: Unsent(problem=refused) if refused else unsent(engine, _sync(compiled, name)) for name in events
+            name: Unsent(problem=refused) if refused else unsent(engine, *_syncs(compiled, [name], warehouse)) for name in events
         }
     return Status(schema=schema, streams=tuple(streams), workspace=workspace, runs=runs, unsent=waiting)
 
@@ -916,7 +964,7 @@ def repairs(
     compiled = compile_project(project, environ=environ)
     names = _chosen(project, compiled, select, exclude)
     with _warehouse(project, "state repair", read_only=False) as warehouse:
-        yield Repairs(_engine(project, compiled, warehouse, Silent()), [_sync(compiled, name) for name in names])
+        yield Repairs(_engine(project, compiled, warehouse, Silent()), _syncs(compiled, names, warehouse))
 
 
 def forget(  # noqa: PLR0913 the command's options
@@ -969,7 +1017,8 @@ def forget(  # noqa: PLR0913 the command's options
     settings = delivery_settings(project)
     with _warehouse(project, "forget", read_only=False) as warehouse:
         work = Forgetting(
-            warehouse, schema=project.state_schema, syncs=syncs, settings=settings, clock=RealClock(),
+            warehouse, schema=project.state_schema, syncs=_syncs(compiled, compiled.order, warehouse), settings=settings,
+            clock=RealClock(),
             connect=lambda: _connect(project, settings, watcher, environ, on_kill),
             rng=random.Random(os.urandom(16)),  # noqa: S311 jitter, no secrets
             owner=f"{socket.gethostname()}/{os.getpid()}/{int(time.time())}", note=watcher.note,
@@ -1006,6 +1055,9 @@ def checks(project: Project, environ: Mapping[str, str]) -> Iterator[Check]:
     yield Check(
         name=f"target {t.name}", text=f"{t.type}: " + ", ".join(f"{k}={v}" for k, v in sorted(shown.items()))
     )
+    if t.state is not None:
+        there = {k: "*****" if isinstance(v, Secret) else v for k, v in t.state.fields.items()}
+        yield Check(name="state", text=f"{t.state.kind}: " + ", ".join(f"{k}={v}" for k, v in sorted(there.items())))
     yield Check(name="state schema", text=project.state_schema)
     place = f"region {d.region}" if d.type == "customerio" else d.url or d.path
     yield Check(name=f"destination {d.name}", text=f"{d.type}, {place}")
@@ -1033,7 +1085,7 @@ def _try_warehouse(project: Project) -> str:
     from revetl import upkeep
 
     with _warehouse(project, "debug", read_only=True) as warehouse:
-        upkeep.ping(warehouse)
+        upkeep.ping(_source(warehouse))
     return "a query was answered"
 
 

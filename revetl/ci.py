@@ -35,6 +35,16 @@ _KINDS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("DRONE_BUILD_EVENT", ("pull_request",), "Drone"), ("CI_PIPELINE_EVENT", ("pull_request",), "Woodpecker"),
     ("CODEBUILD_WEBHOOK_EVENT", ("PULL_REQUEST_CREATED", "PULL_REQUEST_UPDATED", "PULL_REQUEST_REOPENED"), "CodeBuild"),
 )  # fmt: skip
+# whose disk is gone after the job: CI that makes a machine or container for each, functions, and containers
+_VANISHING: tuple[tuple[str, str], ...] = (
+    ("GITHUB_ACTIONS", "GitHub Actions"), ("GITLAB_CI", "GitLab"), ("CIRCLECI", "CircleCI"), ("TF_BUILD", "Azure Pipelines"),
+    ("BITBUCKET_BUILD_NUMBER", "Bitbucket"), ("TRAVIS", "Travis CI"), ("DRONE", "Drone"), ("CODEBUILD_BUILD_ID", "CodeBuild"),
+    ("SEMAPHORE", "Semaphore"), ("CIRRUS_CI", "Cirrus CI"), ("AWS_LAMBDA_FUNCTION_NAME", "AWS Lambda"),
+    ("K_SERVICE", "Cloud Run"),
+    ("CLOUD_RUN_JOB", "Cloud Run"), ("ECS_CONTAINER_METADATA_URI_V4", "ECS"), ("KUBERNETES_SERVICE_HOST", "Kubernetes"),
+    ("CI", "CI"),
+)  # fmt: skip
+NEW_STATE = "REVETL_NEW_STATE"  # says that a file of the state is new on purpose
 _NO = frozenset({"", "false", "0", "none", "null"})
 _BEFORE_MERGE = ("pull_request", "merge_group")
 
@@ -114,3 +124,37 @@ def may_send(environ: Mapping[str, str], *, real: bool) -> None:
             hint="show what a run would do with `revetl diff`, or choose a target whose destination is `type: sandbox`",
             code="RV081",
         )
+
+
+def vanishing(environ: Mapping[str, str], *, container: Path = Path("/.dockerenv")) -> str:
+    """What this process runs on, if its disk is gone afterwards; else an empty text."""
+    for name, system in _VANISHING:
+        if environ.get(name, "").strip().lower() not in _NO:
+            return system
+    return "a container" if container.exists() else ""
+
+
+def may_begin(place: str, environ: Mapping[str, str], *, memory: bool, real: bool, on: str = "") -> str:
+    """Whether a run may begin a state in a DuckDB database that is new; what to say of it otherwise.
+
+    Args:
+        place: the file.
+        environ: of this process.
+        memory: there is no file at all.
+        real: the destination is Customer.io itself, not a sandbox.
+        on: what the process runs on, as `vanishing` says.
+
+    Raises:
+        ConfigError: what was acknowledged would be forgotten, so that the next run sends everything again.
+    """
+    keep = "`state: {in: …}` in profiles.yml keeps it in PostgreSQL (docs/state-elsewhere.md)"
+    if memory:
+        told, hint = "the state would be in memory, and gone when this run ends", keep
+    elif not on or environ.get(NEW_STATE, "").strip().lower() not in _NO:
+        return ""
+    else:
+        told = f"the state's file {place} does not exist yet, and this is {on}, whose disk may be gone after the run"
+        hint = f"bring the file of the last run back first; or, to begin here: {NEW_STATE}=1 revetl run; or: {keep}"
+    if real:
+        raise ConfigError(f"{told}: the next run would send everything again; nothing was sent", hint=hint, code="RV482")
+    return f"{told}: the next run will send everything again"

@@ -134,7 +134,8 @@ class CompiledSync:
 
     Attributes:
         sql: one SELECT.
-        locate: the place in the project of a line of `sql`.
+        locate: the place in the project of a line of the model's SQL.
+        source: the model's own SQL, where `sql` reads its rows after they were staged elsewhere.
         stops: what is known, before the warehouse is asked, to stop the sync.
         notices: what is known to be worth a word.
         missing: of a warehouse's message: the relation that another tool should have built, with its command.
@@ -143,6 +144,7 @@ class CompiledSync:
     sync: Sync
     sql: str
     locate: Callable[[int], Where | None] = lambda _: None
+    source: str = ""
     stops: tuple[RevetlError, ...] = ()
     notices: tuple[Notice, ...] = ()
     missing: Callable[[str], ConfigError | None] = lambda _: None
@@ -1883,11 +1885,12 @@ class _Located(AbstractContextManager[None]):
 
     def __init__(self, compiled: CompiledSync) -> None:
         self.compiled = compiled
+        self._sql = compiled.source or compiled.sql
 
     def _place(self, message: str) -> Where | None:
         """Where the model names a column that a message names, else its last line."""
         named = re.findall(r"column '([^']+)'", message)
-        lines = list(enumerate(self.compiled.sql.split("\n"), 1))[::-1]  # a model stands below those it reads
+        lines = list(enumerate(self._sql.split("\n"), 1))[::-1]  # a model stands below those it reads
         naming = [number for number, line in lines if any(name in line for name in named)]
         found = (self.compiled.locate(number) for number in (*naming, *(number for number, _ in lines)))
         return next((where for where in found if where is not None), None)
@@ -1900,7 +1903,7 @@ class _Located(AbstractContextManager[None]):
         if isinstance(error, WarehouseError) and (absent := self.compiled.missing(error.message)) is not None:
             absent.where = self.compiled.sync.where
             raise absent from None
-        if isinstance(error, WarehouseError) and (line := error.line_in(self.compiled.sql)):
+        if isinstance(error, WarehouseError) and (line := error.line_in(self._sql)):
             where = self.compiled.locate(line)
             if where is not None:
                 raise ConfigError(

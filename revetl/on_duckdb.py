@@ -14,6 +14,7 @@ from revetl.dialects import DECIMAL, Dialect, Kind, driver_problem, without_zero
 from revetl.errors import ConfigError
 from revetl.profiles import unwrapped
 
+MAX_PAGE_BYTES = 2_000_000_000  # of one page of rows on its way into DuckDB
 SYSTEM = ("/proc/", "/sys/", "/dev/")
 # of DuckDB's own repository: what reads addresses of these kinds
 EXTENSIONS = {
@@ -93,7 +94,8 @@ def make_engine(fields: Mapping[str, Any], root: Path, *, read_only: bool, files
     config.setdefault("threads", int(fields.get("threads") or os.cpu_count() or 1))
     engine = sa.create_engine(
         sa.URL.create("duckdb", database=path),
-        connect_args={"read_only": read_only, "config": config},
+        # what is only in memory cannot be opened to read, and nothing of it stays
+        connect_args={"read_only": read_only and path != ":memory:", "config": config},
         isolation_level="AUTOCOMMIT",
     )
     settings = ["SET GLOBAL TimeZone = 'UTC'"]  # naive and zoned values must mean the same on every machine
@@ -101,6 +103,22 @@ def make_engine(fields: Mapping[str, Any], root: Path, *, read_only: bool, files
         settings += _closed([*files, *_declared(fields, root)], _extensions(fields))
     sa.event.listen(engine, "connect", lambda connection, _: _configure(connection, settings))
     return engine
+
+
+def write_rows(file: Path, page: Sequence[Sequence[Any]]) -> None:
+    """Rows of texts as a file that `insert_from` reads; JSON keeps every character and tells null from an empty text."""
+    import orjson  # noqa: PLC0415 only where rows come from elsewhere
+
+    file.write_bytes(orjson.dumps([{f"c{i}": value for i, value in enumerate(row)} for row in page]))
+
+
+def insert_from(table: str, types: Sequence[str], file: Path) -> str:
+    """The statement that reads a file of `write_rows` into a table, each text as its column's type."""
+    values = ", ".join(f"CAST(c{i} AS {kind})" for i, kind in enumerate(types))
+    columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(types)))
+    place = str(file).replace("'", "''")
+    return (f"INSERT INTO {table} SELECT {values} FROM read_json('{place}', format = 'array', columns = {{{columns}}}, "  # noqa: S608
+            f"maximum_object_size = {MAX_PAGE_BYTES})")  # fmt: skip
 
 
 def opened(settings: Mapping[str, Any]) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from revetl.dialects import DECIMAL, NOT_FINITE, Column, Dialect, Kind, without_zeros
-from revetl.errors import ConfigError
+from revetl.dialects import DECIMAL, NOT_FINITE, Column, Dialect, Kind, driver_problem, without_zeros
+from revetl.errors import ConfigError, WarehouseError
 from revetl.profiles import revealed
 
 READ_ONLY_S = 600  # the longest statement of a diff on PostgreSQL, where the target says nothing else
@@ -127,3 +127,20 @@ def make_engine(fields: Mapping[str, Any], *, read_only: bool) -> sa.Engine:
         role = engine.dialect.identifier_preparer.quote(str(fields["role"]))
         sa.event.listen(engine, "connect", lambda connection, _: connection.execute(f"SET ROLE {role}"))
     return engine
+
+
+def copy_in(connection: Any, statement: str, pages: Iterable[Sequence[Sequence[Any]]]) -> None:  # noqa: ANN401 psycopg's
+    """Stream rows of texts into a table by COPY.
+
+    Raises:
+        WarehouseError: a value or the table does not fit, or the connection is gone.
+    """
+    import psycopg  # noqa: PLC0415 an extra: imported when used
+
+    try:
+        with connection.cursor() as cursor, cursor.copy(statement) as copy:
+            for page in pages:
+                for row in page:
+                    copy.write_row(row)
+    except psycopg.Error as error:
+        raise WarehouseError(f"the engine of the state refused COPY: {driver_problem(error, '')[0]}") from None

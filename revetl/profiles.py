@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from revetl.adapters import ADAPTERS, NOTHING, Kind, taken, troubles
 from revetl.errors import ConfigError, Where
@@ -27,7 +28,8 @@ SECRET_KEYS = frozenset({
 })  # fmt: skip
 SECRET_ENDINGS = ("_secret", "_password", "_token", "_passphrase", "_access_key")  # e.g. s3_session_token of DuckDB's settings
 FROM_ENVIRONMENT = re.compile(r"\{\{.*\benv_var\s*\(", re.DOTALL)
-OWN_KEYS = {"destination": Kind.TEXT, "state_schema": Kind.TEXT}
+OWN_KEYS = {"destination": Kind.TEXT, "state_schema": Kind.TEXT, "state": Kind.MAPPING}
+STATE_OPTIONS = frozenset({"host", "sslmode", "sslcert", "sslkey", "sslrootcert", "connect_timeout", "application_name"})
 SETTINGS = {
     "requests_per_second": float, "operations_per_second": float, "concurrency": int, "max_batch_operations": int,
     "max_batch_bytes": int, "request_deadline_s": float, "attempts": int, "no_progress_s": float,
@@ -85,12 +87,27 @@ def revealed(value: Any) -> str | None:  # noqa: ANN401 a `Secret` or a plain te
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """Where the state is kept, if not in the warehouse.
+
+    Attributes:
+        kind: duckdb | postgres.
+        fields: of its connection, as those of a target of this type.
+    """
+
+    kind: str
+    fields: Mapping[str, Any] = field(repr=False)
+    where: Where = field(default=Where(file="profiles.yml"), compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """The chosen output.
 
     Attributes:
         fields: connection fields by dbt's main names; secrets are `Secret`.
         schema: where views and tables of models go.
+        state: where the state is kept; None is in the warehouse.
     """
 
     name: str
@@ -102,6 +119,7 @@ class Target:
     fields: Mapping[str, Any] = field(repr=False)  # a user or host may come from a secret variable, too
     profiles_path: Path
     state_schema: str = ""
+    state: Elsewhere | None = None
     where: Where = field(default=Where(file="profiles.yml"), compare=False)
 
     def shown(self) -> dict[str, Any]:
@@ -292,13 +310,39 @@ class _Reader:
             self.duckdb(values, nodes)
         if adapter.experimental:
             self.warnings.append(f"{node.where}: {kind} is experimental: never tried on a live account (docs/warehouses.md)")
+        elsewhere = self.elsewhere(node.get("state"), values)
         if kind == "snowflake":
             values["account"] = str(values.get("account") or "").replace("_", "-")  # as dbt does
         return Target(
             name=name, type=kind, profile_name=profile, schema=str(values.get("schema") or "main"),
             database=str(values.get("dbname") or values.get("database") or ""), threads=values.get("threads") or 1,
             fields=values, profiles_path=self.path, state_schema=str(values.get("state_schema") or ""), where=node.where,
+            state=elsewhere,
         )  # fmt: skip
+
+    def elsewhere(self, node: Node | None, values: Mapping[str, Any]) -> Elsewhere | None:
+        """Where the state is kept: `state: {in: a DuckDB file, or a PostgreSQL URL}`."""
+        given = node.get("in") if node is not None else None
+        if node is None or not isinstance(node.value, dict):
+            return None
+        for odd in node.value.keys() - {"in"}:
+            self.bad(f"`state` has no {odd!r}", node.value[odd][0], "state: {in: state/prod.duckdb}", "RV010")
+        made = self.render(given, "in") if given is not None else None
+        if given is None or not isinstance(made, str) or not made:
+            self.bad("`state` needs `in`: a DuckDB file, or the URL of a PostgreSQL database", given or node,
+                     "state: {in: state/prod.duckdb}", "RV480")  # fmt: skip
+            return None
+        kind, fields, problem = state_fields(made)
+        if not problem and fields.get("path") and fields["path"] == values.get("path"):
+            problem = "that is the warehouse itself, where the state is kept anyway"
+        if problem:  # without the text, which may hold a password
+            self.bad(f"the state cannot be kept there: {problem}", given, "state: {in: state/prod.duckdb}", "RV480")
+            return None
+        if fields.get("password") is not None and not FROM_ENVIRONMENT.search(given.raw):
+            self.bad("a password is written in the file; a secret comes from the environment", given, code="RV026",
+                     hint="in: \"{{ env_var('DBT_ENV_SECRET_STATE_URL') }}\"")  # fmt: skip
+            return None
+        return Elsewhere(kind=kind, fields=fields, where=given.where)
 
     def whole_target(
         self, node: Node, name: str, kind: str, values: Mapping[str, Any], nodes: Mapping[str, Node]
@@ -447,6 +491,30 @@ class _Reader:
         return Secret(str(made)) if secret else made
 
 
+def state_fields(text: str) -> tuple[str, dict[str, Any], str]:
+    """The engine that a place for the state means, its fields, and what is wrong with it."""
+    if "://" not in text:
+        if text == ":memory:":
+            return "", {}, "memory is empty again at the next run, which would send everybody again"
+        return "duckdb", {"path": text}, ""
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        return "", {}, "it is no URL"
+    if url.scheme not in {"postgresql", "postgres"}:
+        return "", {}, "it is neither a file nor a `postgresql://…` URL"
+    more = dict(parse_qsl(url.query))
+    odd = sorted(set(more) - STATE_OPTIONS)
+    if odd or not url.path.strip("/"):
+        return "", {}, f"its URL has the option {odd[0]!r}{_near(odd[0], STATE_OPTIONS)}" if odd else "its URL names no database"
+    fields: dict[str, Any] = {"host": url.hostname, "port": port, "user": unquote(url.username or ""), **more}
+    fields["dbname"] = unquote(url.path.strip("/"))
+    if url.password:
+        fields["password"] = Secret(unquote(url.password))
+    return "postgres", {name: value for name, value in fields.items() if value}, ""
+
+
 def is_secret(key: str) -> bool:
     """Whether a field of this name holds a secret."""
     return key in SECRET_KEYS or (key.endswith(SECRET_ENDINGS) and "_enable_" not in key)
@@ -463,7 +531,7 @@ def unwrapped(value: Any) -> Any:  # noqa: ANN401 any value of a profile
 
 def keys_of(target: Target | None, destination: Destination | None) -> frozenset[str]:
     """The values of all secrets of a target and its destination, which no model may see."""
-    values = [*target.fields.values()] if target else []
+    values = [*target.fields.values(), *(target.state.fields.values() if target.state else ())] if target else []
     values += [destination.site_id, destination.api_key, destination.app_api_key] if destination else []
     return frozenset(text for value in values for text in _secrets_in(value) if text)
 

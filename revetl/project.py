@@ -111,6 +111,8 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV470": "no such test", "RV471": "a wrong test", "RV472": "tests of no model", "RV473": "tests that fail",
     "RV474": "tests that warn", "RV475": "a source that is too old", "RV476": "a source that gets old",
     "RV477": "a test's SQL does not run", "RV478": "a wrong freshness",
+    "RV480": "no place for the state", "RV481": "a view or table where the state is elsewhere",
+    "RV482": "a state that would vanish", "RV484": "a number with too many digits", "RV485": "state elsewhere, not tried yet",
 })  # fmt: skip
 CALL = re.compile(r"\w+\(.*\)", re.DOTALL)
 SECTION = re.compile(r"^\s*\[tool\.revetl(\.[^\]]*)?\]", re.MULTILINE)

@@ -29,7 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "plan state selection grants reasons purchases drift gates",
         "rates duplicates merges latency history persons",
         "engine upkeep repair",
-        "forget reconcile unsent",
+        "forget reconcile unsent elsewhere",
         "report",
         "markdown artifacts candidates findings reconciled exposures tested",
         "console",
@@ -42,7 +42,7 @@ SANDBOX = "sandbox"
 SQLALCHEMY = {
     *("tables", "identity", "dialects", "diffsql", "warehouse", "seal", "state", "rates", "upkeep", "engine", "repair", "forget"),
     *("duplicates", "merges", "persons", "purchases", "reconcile", "unsent", "latency", "history", "drift"),
-    *("on_duckdb", "on_postgres", "on_snowflake", "snowflake_sql", "on_redshift", "gates"),
+    *("on_duckdb", "on_postgres", "on_snowflake", "snowflake_sql", "on_redshift", "gates", "elsewhere"),
 }
 HTTP = {"customerio", "on_snowflake"}  # the second one asks for an access token
 DRIVERS = {"duckdb", "psycopg", "snowflake", "redshift_connector", "sqlalchemy_redshift"}

@@ -1,6 +1,8 @@
 """Every scenario of this folder runs on each warehouse: DuckDB in a file, PostgreSQL as a real server, and Snowflake.
 
 Snowflake is fakesnow's server over HTTP, reached by the real connector; or a live account (`make test-snowflake`).
+
+And DuckDB and PostgreSQL each with its state in the other one, which `make test` tries with a part of them.
 """
 
 from __future__ import annotations
@@ -10,17 +12,29 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from revetl.profiles import Elsewhere
 from revetl.sandbox import Sandbox
 from tests.suites.unseen import UNSEEN
-from tests.suites.world import World, duckdb_world, postgres_world, snowflake_server, snowflake_world
+from tests.suites.world import (
+    World,
+    duckdb_world,
+    elsewhere,
+    postgres_fields,
+    postgres_world,
+    snowflake_server,
+    snowflake_world,
+)
 
 HERE = Path(__file__).parent
 # these run on PostgreSQL in every `make test`; the others there in `make test-more`, which CI runs too
+SPLIT = ("duckdb > postgres", "postgres > duckdb")  # the warehouse > the engine of the state
+SAMPLED = {"duckdb > postgres": {"test_people"}, "postgres > duckdb": {"test_types"}}
 EVERYWHERE = frozenset({"test_damage", "test_events", "test_forget", "test_people", "test_protocol"})
 # these run on fakesnow in every `make test-more`, the others in `make soak` and `make test-snowflake`
 ON_FAKESNOW = frozenset({"test_events", "test_people", "test_protocol"})
@@ -32,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make test` leaves to `make test-more`."""
     for item in items:
         world = getattr(item, "callspec", None) and item.callspec.params.get("world")  # type: ignore[attr-defined]  # just asked
-        if item.path.parent == HERE and world == "postgres" and item.path.stem not in EVERYWHERE:
+        if item.path.parent == HERE and world in {"postgres", *SPLIT} and item.path.stem not in SAMPLED.get(world, EVERYWHERE):
             item.add_marker("more")
         if item.path.parent == HERE and world == "snowflake":
             # test_snowflake.py is the sample of `make test`; a scenario takes ten seconds of CPU there, most of it in sqlglot
@@ -76,17 +90,24 @@ def snowflake_target() -> Iterator[dict[str, Any]]:
         yield fields
 
 
-@pytest.fixture(params=["duckdb", "postgres", "snowflake"])
+@pytest.fixture(params=["duckdb", "postgres", "snowflake", *SPLIT])
 def world(request: pytest.FixtureRequest, tmp_path: Path, box: Sandbox) -> Iterator[World]:
     """A warehouse with the scenarios' two tables and an empty workspace."""
-    if request.param == "duckdb":
-        context = duckdb_world(tmp_path)
-    elif request.param == "snowflake":
-        context = snowflake_world(request.getfixturevalue("snowflake_target"), f"T_{uuid.uuid4().hex[:12]}".upper())
-    else:
-        context = postgres_world(request.getfixturevalue("postgres_uri"), f"t_{uuid.uuid4().hex[:12]}")
-    with context as connect:
-        world = World(connect=connect, box=box, kind=request.param)
+    source, _, state = request.param.partition(" > ")
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    with ExitStack() as stack:
+        if "postgres" in request.param:
+            uri = request.getfixturevalue("postgres_uri")
+            on_server = stack.enter_context(postgres_world(uri, name))
+        if source == "snowflake":
+            target = request.getfixturevalue("snowflake_target")
+            connect = stack.enter_context(snowflake_world(target, name.upper()))
+        else:
+            connect = on_server if source == "postgres" else stack.enter_context(duckdb_world(tmp_path))
+        world = World(connect=connect, box=box, kind=source)
+        if state:
+            fields = {"path": "state/kept.duckdb"} if state == "duckdb" else postgres_fields(uri, name)
+            stack.enter_context(elsewhere(world, connect, Elsewhere(kind=state, fields=fields), tmp_path))
         world.people_table(("a", "ann@example.com", "free", 0), ("b", "bob@example.com", "pro", 12.5))
         world.orders_table(("o1", "a", 2, 30), ("o2", "b", 1, 12.5))
         yield world

@@ -17,6 +17,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ import sqlalchemy as sa
 from revetl.contracts import Field, FieldType, IdentifierKind, Initial, Sync, SyncType
 from revetl.customerio import TrackSender
 from revetl.delivery import Clock, DeliverySettings, RealClock
+from revetl.elsewhere import StateElsewhere, open_elsewhere, placed
 from revetl.engine import CompiledSync, DiffResult, Engine, RunOptions, RunResult
 from revetl.errors import Where
 from revetl.gates import Gate
 from revetl.plan import Counts
+from revetl.profiles import Elsewhere
 from revetl.sandbox import Sandbox
 from revetl.warehouse import Probe, Warehouse, open_warehouse
 
@@ -117,6 +120,7 @@ class World:
         ahead_s: how far the warehouse's clock has gone on.
         journeys: what the taxonomy says of them.
         gate: makes the tests that stand before the syncs.
+        source: opens the warehouse to write, where `connect` opens that of the state beside it.
     """
 
     connect: Callable[..., Warehouse]
@@ -128,23 +132,29 @@ class World:
     ahead_s: int = 0
     journeys: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     gate: Callable[[Warehouse], Gate] | None = None
+    source: Callable[[], Warehouse] | None = None
 
     def sql(self, *statements: str) -> None:
         """Change the warehouse as its users would."""
-        warehouse = self.connect()
-        try:
-            for statement in statements:
-                warehouse.execute(sa.text(statement.replace(":", r"\:")))
-        finally:
-            warehouse.close()
+        for side, of_it in groupby(statements, self.side):
+            warehouse = side()
+            try:
+                for statement in of_it:
+                    warehouse.execute(sa.text(statement.replace(":", r"\:")))
+            finally:
+                warehouse.close()
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         """Read the warehouse."""
-        warehouse = self.connect()
+        warehouse = self.side(query)()
         try:
             return warehouse.fetch(sa.text(query.replace(":", r"\:")))
         finally:
             warehouse.close()
+
+    def side(self, statement: str) -> Callable[[], Warehouse]:
+        """Where a statement belongs: the state's tables may be in another engine than the models'."""
+        return self.connect if self.source is None or SCHEMA in statement else self.source
 
     def people_table(self, *rows: tuple[Any, ...]) -> None:
         """(Re)create `people` (id, email, plan, spent)."""
@@ -174,16 +184,34 @@ class World:
 
     def compiled(self, names: Sequence[str] = ()) -> list[CompiledSync]:
         """The world's syncs; each reads the table of its name."""
+        written = self.written(names)
+        return [placed(one) for one in written] if self.source is not None else written
+
+    @property
+    def staging(self) -> int:
+        """The most statements that a model's rows need on their way to a state that is elsewhere."""
+        return 6 if self.source is not None else 0
+
+    def written(self, names: Sequence[str] = ()) -> list[CompiledSync]:
+        """The syncs with their models' own SQL."""
         return [
             CompiledSync(sync=sync, sql=f"SELECT * FROM {sync.model}", locate=lambda line: Where(file="m.sql", line=line))
             for sync in self.syncs
             if not names or sync.name in names
         ]
 
+    def adopted(self, warehouse: Warehouse) -> Warehouse:
+        """The state's warehouse, which knows the syncs."""
+        if isinstance(warehouse, StateElsewhere):
+            for one in self.written():
+                warehouse.adopt(one)
+        return warehouse
+
     def engine(self, warehouse: Warehouse, clock: Clock | None = None) -> Engine:
         """An engine over it."""
         return Engine(
-            self.later(warehouse), schema=SCHEMA, syncs=self.compiled(), clock=clock or RealClock(), observer=self.observer,
+            self.later(self.adopted(warehouse)), schema=SCHEMA, syncs=self.compiled(),
+            clock=clock or RealClock(), observer=self.observer,
             journeys=self.journeys, gate=self.gate(warehouse) if self.gate is not None else None,
         )  # fmt: skip
 
@@ -274,6 +302,12 @@ def _row(values: tuple[Any, ...]) -> str:
     return "(" + ", ".join("NULL" if v is None else str(v) if isinstance(v, int | float) else f"'{v}'" for v in values) + ")"
 
 
+def postgres_fields(uri: str, name: str) -> dict[str, Any]:
+    """The fields of a connection to a database of the tests' server."""
+    url = sa.engine.make_url(uri)
+    return {"host": url.query["host"], "user": url.username, "dbname": name}
+
+
 @contextmanager
 def duckdb_world(folder: Path) -> Iterator[Callable[..., Warehouse]]:
     """A DuckDB file of its own."""
@@ -329,13 +363,26 @@ def snowflake_world(target: Mapping[str, Any], name: str) -> Iterator[Callable[.
 
 
 @contextmanager
+def elsewhere(
+    world: World, source: Callable[..., Warehouse], state: Elsewhere, folder: Path
+) -> Iterator[World]:
+    """The world with its state in another engine; the warehouse is only read."""
+
+    def connect(*, read_only: bool = False, probe: Probe | None = None) -> Warehouse:
+        opened = source(read_only=True)
+        return world.adopted(open_elsewhere(opened, state, root=folder, read_only=read_only, probe=probe))
+
+    world.source, world.connect = source, connect
+    yield world
+
+
+@contextmanager
 def postgres_world(uri: str, name: str) -> Iterator[Callable[..., Warehouse]]:
     """A database of its own on a real server."""
     engine = sa.create_engine(uri, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
-    url = sa.engine.make_url(uri)
-    fields = {"host": url.query["host"], "user": url.username, "dbname": name}
+    fields = postgres_fields(uri, name)
 
     def connect(*, read_only: bool = False, probe: Probe | None = None) -> Warehouse:
         return open_warehouse("postgres", fields, root=Path(), read_only=read_only, probe=probe)

@@ -1,0 +1,123 @@
+"""A state that is kept in another engine: exact values, a warehouse that is only read, nothing left behind."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+
+from revetl.contracts import Initial
+from revetl.elsewhere import placed
+from revetl.engine import CompiledSync
+from revetl.errors import ContractBroken, ExitCode
+from tests.suites.conftest import SPLIT
+from tests.suites.world import SCHEMA, World, attribute, orders_sync, people_sync
+
+both = pytest.mark.parametrize("world", SPLIT, indirect=True)
+ODD = "a \"quote\", it''s, a \\ and\na line ü é 😀"
+
+
+@both
+def test_types_arrive_as_they_are_in_one_engine(world: World) -> None:
+    world.sql(
+        "DROP TABLE people",
+        "CREATE TABLE people (id bigint, email text, empty text, plan decimal(38,9), d double precision, "
+        "f real, b boolean, day date, moment timestamp with time zone, naive timestamp, j json, unused text)",
+        f"INSERT INTO people VALUES (9007199254740993, '{ODD}', '', 0.123456789, 0.1, "
+        "0.1, true, DATE '2024-02-29', TIMESTAMP WITH TIME ZONE '2024-01-01 00:00:00.999999+02', "
+        "TIMESTAMP '1970-01-02 23:59:59.5', '{\"a\": [1, 2.50, null]}', 'x')",
+        "INSERT INTO people VALUES (2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+    )
+    world.syncs[0] = people_sync(fields=(
+        attribute("email"), attribute("empty"), attribute("plan", "number"), attribute("d", "number"),
+        attribute("f", "number"), attribute("b", "boolean"), attribute("day", "date"), attribute("moment", "timestamp"),
+        attribute("naive", "timestamp", zone="Europe/Berlin"), attribute("j", "object"),
+    ))  # fmt: skip
+
+    result = world.run("people")
+
+    assert result.syncs[0].reasons == ()
+    assert result.exit_code == ExitCode.OK
+    [row] = world.ask(
+        f'SELECT email, "empty", plan, d, f, b, day, moment, naive, j FROM {SCHEMA}.state__people01 '
+        "WHERE _key = '9007199254740993'"
+    )
+    assert row[0] == ODD.replace("''", "'")
+    assert row[1] == ""
+    assert str(row[2]) == "0.123456789"
+    assert row[3] == 0.1
+    assert row[4] == float.fromhex("0x1.99999a0000000p-4")  # a single, as it is as a double
+    assert row[5] is True
+    assert row[6] == "2024-02-29"
+    assert row[7] == 1_704_060_000  # 22:00 UTC, cut
+    assert row[8] == 169_199  # an hour east of UTC, cut
+    assert row[9] == '{"a": [1, 2.50, null]}'
+    assert world.ask(f"SELECT email, plan, moment FROM {SCHEMA}.state__people01 WHERE _key = '2'") == [(None, None, None)]
+    assert world.run("people").syncs[0].counts.unchanged == 2
+
+
+@both
+def test_the_warehouse_is_only_read_and_no_stage_is_left(world: World) -> None:
+    listed = ("SELECT table_schema, table_name FROM information_schema.tables "
+              "WHERE table_name LIKE '%stage%' OR table_schema = 'S'")  # fmt: skip
+
+    assert world.diff().syncs[0].counts.created == 2
+    left_by_diff = world.ask(listed.replace("'S'", f"'{SCHEMA}'"))
+    assert world.run("people").exit_code == ExitCode.OK
+
+    assert left_by_diff == []
+    assert ("state__people01",) in world.ask(f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{SCHEMA}'")
+    assert world.source is not None
+    with closing(world.source()) as warehouse:
+        assert warehouse.fetch(sa.text(listed.replace("'S'", f"'{SCHEMA}'"))) == []
+
+
+@both
+def test_people_events_and_their_owners_meet_in_the_states_engine(world: World) -> None:
+    world.syncs[1] = orders_sync(initial=Initial.SEND)
+    world.order("o3", "nobody", 1, 5)
+
+    first = world.run(backfill=True)
+    world.sql("UPDATE people SET plan = 'pro' WHERE id = 'a'")
+    second = world.run(backfill=True)
+
+    assert [s.acknowledged for s in first.syncs] == [2, 2]
+    assert [s.acknowledged for s in second.syncs] == [1, 0]
+    assert world.person("a") == {"email": "ann@example.com", "plan": "pro", "spent": "0"}
+
+
+@both
+def test_an_error_in_the_model_names_its_line(world: World) -> None:
+    world.sql("DROP TABLE people")
+
+    error = world.run("people").syncs[0].error
+
+    assert error is not None
+    assert str(error.where).startswith("m.sql:1")
+
+
+@pytest.mark.parametrize("world", ["postgres > duckdb"], indirect=True)
+def test_a_decimal_that_would_be_rounded_stops_its_sync(world: World) -> None:
+    world.sql("DROP TABLE people", "CREATE TABLE people (id text, email text, plan text, spent numeric)",
+              "INSERT INTO people VALUES ('a', 'a@example.com', 'free', 1.5), ('b', NULL, 'free', -0.123456789)")  # fmt: skip
+
+    fine = world.run("people")
+    world.sql("UPDATE people SET spent = 0.12345678901234567890123 WHERE id = 'b'")
+    stopped = world.run("people").syncs[0].error
+
+    assert fine.exit_code == ExitCode.OK
+    assert (world.person("b") or {})["spent"] == "-0.123456789"
+    assert isinstance(stopped, ContractBroken)
+    assert stopped.code == "RV484"
+    assert "0.1234" not in str(stopped)
+
+
+def test_another_model_is_another_plan() -> None:
+    """What `--expect` compares holds the model, though its SQL is no part of the statement."""
+    one = CompiledSync(sync=people_sync(), sql="SELECT 1")
+
+    assert placed(one) == placed(one)
+    assert placed(one).sql != placed(replace(one, sql="SELECT 2")).sql
+    assert placed(one).source == "SELECT 1"
