@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ import sqlalchemy as sa
 from revetl.engine import CompiledSync
 from revetl.errors import ExitCode, WarehouseError, Where
 from revetl.sandbox import Sandbox
-from revetl.warehouse import Warehouse
+from revetl.warehouse import Warehouse, open_warehouse
 from tests.suites.world import SCHEMA, World, attribute, people_sync, snowflake_world
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "sql" / "snowflake"
@@ -179,6 +183,82 @@ def test_a_wider_decimal_keeps_the_state(snow: World) -> None:
     assert (result.syncs[0].counts.updated, result.syncs[0].counts.unchanged) == (1, 1)
     assert snow.person("b") == {"email": "bob@example.com", "plan": "pro", "spent": "12.5001"}
     assert snow.run("people").syncs[0].counts.unchanged == 2
+
+
+PROFILES = """\
+shop:
+  target: dev
+  outputs:
+    dev:
+      {{type: snowflake, account: fake, user: job, password: "{{{{ env_var('SNOW_PASSWORD') }}}}", role: R, warehouse: W,
+       database: {database}, schema: public, host: 127.0.0.1, port: {port}, protocol: http, network_timeout: 300}}
+  destinations:
+    dev: {{type: sandbox}}
+"""
+
+
+SYNC = """\
+version: 1
+syncs:
+  - name: people
+    uid: people01
+    model: ref('people')
+    type: person
+    identify_by: {id: customer_id}
+    attributes: {email: string}
+"""
+
+
+@pytest.mark.more
+@pytest.mark.skipif(bool(os.environ.get("SNOWFLAKE_TEST_ENV")), reason="a password in a file is fakesnow's only")
+def test_the_commands_from_profiles_to_the_sandbox(snowflake_target: dict[str, Any], tmp_path: Path) -> None:
+    """A source in small letters, two diffs and two runs."""
+    database = f"T_{uuid.uuid4().hex[:12]}".upper()
+    files = {
+        "pyproject.toml": '[tool.revetl]\nname = "shop"\n',
+        "profiles.yml": PROFILES.format(database=database, port=snowflake_target["port"]),
+        "models/sources.yml": "version: 2\nsources:\n  - {name: raw, schema: raw, tables: [{name: customers}]}\n",
+        "models/people.sql": "select customer_id, email from {{ source('raw', 'customers') }} -- it's 100% mine",
+        "syncs/people.yml": SYNC,
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    def revetl(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "revetl", *words], cwd=tmp_path, capture_output=True, text=True, check=False,
+            env={**os.environ, "SNOW_PASSWORD": "hunter-2222"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "hunter-2222" not in done.stdout + done.stderr
+        return done.stdout
+
+    with snowflake_world(snowflake_target, database) as connect:
+        warehouse = connect()
+        warehouse.execute(sa.text("CREATE SCHEMA raw"))
+        warehouse.execute(sa.text("CREATE TABLE raw.customers AS SELECT 'a' AS customer_id, 'a@example.com' AS email"))
+        assert "tried and rolled back" in revetl("debug")
+        there = sa.text("SELECT count(*) FROM information_schema.schemata WHERE schema_name = 'REVETL_DEV'")
+        assert warehouse.fetch(there) == [(0,)], "debug leaves nothing"
+        assert re.search(r"people\D+1 ", revetl("diff"))
+        revetl("run")
+        assert "0 acknowledged" in revetl("run")
+        assert "would send nothing" in revetl("diff")
+        assert warehouse.fetch(sa.text("SELECT _key, email FROM revetl_dev.state__people01")) == [("a", "a@example.com")]
+        warehouse.close()
+
+
+def test_a_host_that_does_not_answer_is_told_and_not_waited_for() -> None:
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))  # and nobody listens
+        fields = {"account": "fake", "user": "u", "password": "p", "host": "127.0.0.1", "port": listener.getsockname()[1],
+                  "protocol": "http", "connect_timeout": 2}  # fmt: skip
+        warehouse = open_warehouse("snowflake", fields, root=Path())
+        with pytest.raises(WarehouseError) as raised:
+            warehouse.fetch(sa.text("SELECT 1"))
+        warehouse.close()
+    assert "is `account` right" in str(raised.value)
 
 
 def test_a_result_is_read_in_pages(snow: World) -> None:
