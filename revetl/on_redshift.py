@@ -21,6 +21,7 @@ from revetl.profiles import revealed
 from revetl.tables import quoted
 
 NAME = "revetl_redshift"  # not `redshift`: the package's own DELETE for that name loses correlation inside EXISTS
+PARAMETERS = "named"
 WIDEST = 65_535  # bytes of a VARCHAR
 READS = re.compile(r"\s*(?:--[^\n]*\n\s*)*(?:SELECT|WITH|SET|SHOW)\b", re.IGNORECASE)
 TYPES = {
@@ -127,6 +128,20 @@ class Forms(PGCompiler):
         """Division by a whole number that is not cut; here it only ever is one."""
         left, right = self.process(binary.left, **kw), self.process(binary.right, **kw)
         return f"{left} / CAST({right} AS NUMERIC(18, 0))"
+
+    def visit_mod_binary(self, binary: Any, operator: Any, **kw: Any) -> str:  # noqa: ANN401, ARG002 of SQLAlchemy
+        """A percent sign is one: no parameter begins with it."""
+        return f"{self.process(binary.left, **kw)} % {self.process(binary.right, **kw)}"
+
+    def post_process_text(self, text: str) -> str:
+        """Text of models as it was written."""
+        return text
+
+    def visit_bindparam(self, bindparam: Any, **kw: Any) -> str:  # type: ignore[override]  # noqa: ANN401 of SQLAlchemy
+        """A question has its constants written out: by parameters, what is grouped by is not seen to be what is selected."""
+        if isinstance(self.statement, sa.Select) and bindparam.value is not None:
+            kw["literal_binds"] = True
+        return str(super().visit_bindparam(bindparam, **kw))  # type: ignore[no-untyped-call]
 
     def visit_collate_binary(self, binary: Any, _operator: Any, **kw: Any) -> str:  # noqa: ANN401 of SQLAlchemy
         """Redshift's own collation tells small letters from capital ones, unless the database was made otherwise."""
@@ -237,7 +252,9 @@ def make_engine(fields: Mapping[str, Any], *, read_only: bool) -> sa.Engine:
         return connection
 
     sa.dialects.registry.register("redshift.revetl", "revetl.redshift_dialect", "Redshift")
-    engine = sa.create_engine("redshift+revetl://", creator=connect, isolation_level="AUTOCOMMIT", hide_parameters=True)
+    engine = sa.create_engine(
+        "redshift+revetl://", creator=connect, isolation_level="AUTOCOMMIT", hide_parameters=True, paramstyle=PARAMETERS
+    )
     if read_only:
         sa.event.listen(engine, "before_cursor_execute", _only_reads)
     return engine

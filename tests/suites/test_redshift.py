@@ -1,7 +1,7 @@
 """What revetl writes for Redshift, run by run, as `sqlalchemy-redshift` writes it: golden files for review.
 
-The runs are real ones, on a PostgreSQL server (`redshift.on_postgres`); each of their statements is compiled once more by the
-package's own dialect, which needs no connection. `UPDATE_GOLDEN=1` writes the files anew.
+The runs are real ones, through Redshift's driver to a PostgreSQL server (`redshift.on_postgres`); each of their statements is
+compiled once more by the dialect, which needs no connection. `UPDATE_GOLDEN=1` writes the files anew.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from revetl.dialects import subquery_text
 from revetl.on_redshift import READS
 from revetl.redshift_dialect import Redshift
 from revetl.sandbox import Sandbox
@@ -94,3 +95,22 @@ def test_a_diff_only_reads(written: tuple[World, list[str]]) -> None:
     assert [s for s in statements if not READS.match(s)] == []
     assert not READS.match("/* x */ DROP TABLE t")
     assert READS.match("-- a comment\nSELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("'a%b'", "a%b"), ("'100%'", "100%"), ("'x%sy %% %(n)s'", "x%sy %% %(n)s"), ("'at :noon'", "at :noon"), ("'a?b'", "a?b"),
+        ("""'{"a":1, "b": ":c"}'""", '{"a":1, "b": ":c"}'), ("'1'::int", 1), ("7 % 4", 3), ("7%4", 3), ("'it''s :x'", "it's :x"),
+        ("/* :y ? % it's */ 'z'", "z"), ("'z' -- :x, 100% 'sure'", "z"),
+    ],
+)  # fmt: skip
+def test_the_text_of_a_model_arrives_as_it_was_written(written: tuple[World, list[str]], text: str, value: Any) -> None:
+    """By the driver itself, which reads colons, question marks and percent signs in its own way."""
+    warehouse = written[0].connect()
+    column = f"SELECT {text}" if "--" not in text else f"SELECT {text}\n"
+    try:
+        found = warehouse.fetch(sa.select(sa.text("*")).select_from(subquery_text(column, "m")))
+        assert found == [(value,)]
+    finally:
+        warehouse.close()

@@ -1,4 +1,4 @@
-"""The scenarios of people, events and the protocol in Redshift's words; on PostgreSQL, or on a live account."""
+"""The scenarios of people, events and the protocol in Redshift's words; by its driver, on PostgreSQL or on a live account."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-SELECT table_name, column_name, data_type, numeric_scale FROM information_schema.columns WHERE table_schema = %s ORDER BY table_name, ordinal_position;
+SELECT table_name, column_name, data_type, numeric_scale FROM information_schema.columns WHERE table_schema = :schema ORDER BY table_name, ordinal_position;
 
-SELECT "revetl_test".ctl__ws."name", "revetl_test".ctl__ws."schema_version", "revetl_test".ctl__ws."fence", "revetl_test".ctl__ws."owner", "revetl_test".ctl__ws."lease_until", "revetl_test".ctl__ws."drain_until", "revetl_test".ctl__ws."plan_fence", "revetl_test".ctl__ws."hwm", "revetl_test".ctl__ws."intent_at", "revetl_test".ctl__ws."folded_fence", "revetl_test".ctl__ws."plan_ts", "revetl_test".ctl__ws."plan_contract", "revetl_test".ctl__ws."initialised", "revetl_test".ctl__ws."state_rows", "revetl_test".ctl__ws."key_kind", "revetl_test".ctl__ws."contracts", "revetl_test".ctl__ws."workspace_id", "revetl_test".ctl__ws."id_scheme", "revetl_test".ctl__ws."last_success_at", "revetl_test".ctl__ws."plan_rows", "revetl_test".ctl__ws."ack_rows", "revetl_test".ctl__ws."state_seal", "revetl_test".ctl__ws."open_seal", "revetl_test".ctl__ws."verified_at", "revetl_test".ctl__ws."key_print", "revetl_test".ctl__ws."key_since", "revetl_test".ctl__ws."contract", "revetl_test".ctl__ws."copies", %s AS anon_1, %s AS anon_2, %s AS anon_3, %s AS anon_4
+SELECT "revetl_test".ctl__ws."name", "revetl_test".ctl__ws."schema_version", "revetl_test".ctl__ws."fence", "revetl_test".ctl__ws."owner", "revetl_test".ctl__ws."lease_until", "revetl_test".ctl__ws."drain_until", "revetl_test".ctl__ws."plan_fence", "revetl_test".ctl__ws."hwm", "revetl_test".ctl__ws."intent_at", "revetl_test".ctl__ws."folded_fence", "revetl_test".ctl__ws."plan_ts", "revetl_test".ctl__ws."plan_contract", "revetl_test".ctl__ws."initialised", "revetl_test".ctl__ws."state_rows", "revetl_test".ctl__ws."key_kind", "revetl_test".ctl__ws."contracts", "revetl_test".ctl__ws."workspace_id", "revetl_test".ctl__ws."id_scheme", "revetl_test".ctl__ws."last_success_at", "revetl_test".ctl__ws."plan_rows", "revetl_test".ctl__ws."ack_rows", "revetl_test".ctl__ws."state_seal", "revetl_test".ctl__ws."open_seal", "revetl_test".ctl__ws."verified_at", "revetl_test".ctl__ws."key_print", "revetl_test".ctl__ws."key_since", "revetl_test".ctl__ws."contract", "revetl_test".ctl__ws."copies", -1 AS anon_1, -1 AS anon_2, -1 AS anon_3, 0 AS anon_4
 FROM "revetl_test".ctl__ws;
 
 SELECT *
@@ -9,19 +9,19 @@ SELECT * FROM people
 ) AS m
  LIMIT 0;
 
-UPDATE "revetl_test".ctl__people01 SET "fence"=("revetl_test".ctl__people01."fence" + %s), "owner"=%s, "lease_until"=(CAST(floor(date_part(%s, getdate())) AS BIGINT) * %s + %s), "drain_until"=CASE WHEN ("revetl_test".ctl__people01."owner" IS NOT NULL AND "revetl_test".ctl__people01."lease_until" + %s > "revetl_test".ctl__people01."drain_until") THEN "revetl_test".ctl__people01."lease_until" + %s ELSE "revetl_test".ctl__people01."drain_until" END WHERE ("revetl_test".ctl__people01."owner" IS NULL OR "revetl_test".ctl__people01."lease_until" < CAST(floor(date_part(%s, getdate())) AS BIGINT) * %s) AND "revetl_test".ctl__people01."fence" >= (SELECT coalesce(max("revetl_test".sync_log."fence"), %s) AS coalesce_1
+UPDATE "revetl_test".ctl__people01 SET "fence"=("revetl_test".ctl__people01."fence" + :fence_1), "owner"=:owner, "lease_until"=(CAST(floor(date_part(:date_part_1, getdate())) AS BIGINT) * :param_1 + :param_2), "drain_until"=CASE WHEN ("revetl_test".ctl__people01."owner" IS NOT NULL AND "revetl_test".ctl__people01."lease_until" + :lease_until_1 > "revetl_test".ctl__people01."drain_until") THEN "revetl_test".ctl__people01."lease_until" + :lease_until_2 ELSE "revetl_test".ctl__people01."drain_until" END WHERE ("revetl_test".ctl__people01."owner" IS NULL OR "revetl_test".ctl__people01."lease_until" < CAST(floor(date_part(:date_part_1, getdate())) AS BIGINT) * :param_1) AND "revetl_test".ctl__people01."fence" >= (SELECT coalesce(max("revetl_test".sync_log."fence"), :coalesce_2) AS coalesce_1
 FROM "revetl_test".sync_log
-WHERE "revetl_test".sync_log."uid" = %s);
+WHERE "revetl_test".sync_log."uid" = :uid_1);
 
 SELECT "revetl_test".ctl__people01."name", "revetl_test".ctl__people01."schema_version", "revetl_test".ctl__people01."fence", "revetl_test".ctl__people01."owner", "revetl_test".ctl__people01."lease_until", "revetl_test".ctl__people01."drain_until", "revetl_test".ctl__people01."plan_fence", "revetl_test".ctl__people01."hwm", "revetl_test".ctl__people01."intent_at", "revetl_test".ctl__people01."folded_fence", "revetl_test".ctl__people01."plan_ts", "revetl_test".ctl__people01."plan_contract", "revetl_test".ctl__people01."initialised", "revetl_test".ctl__people01."state_rows", "revetl_test".ctl__people01."key_kind", "revetl_test".ctl__people01."contracts", "revetl_test".ctl__people01."workspace_id", "revetl_test".ctl__people01."id_scheme", "revetl_test".ctl__people01."last_success_at", "revetl_test".ctl__people01."plan_rows", "revetl_test".ctl__people01."ack_rows", "revetl_test".ctl__people01."state_seal", "revetl_test".ctl__people01."open_seal", "revetl_test".ctl__people01."verified_at", "revetl_test".ctl__people01."key_print", "revetl_test".ctl__people01."key_since", "revetl_test".ctl__people01."contract", "revetl_test".ctl__people01."copies", (SELECT count(*) AS count_1
 FROM "revetl_test".state__people01) AS anon_1, (SELECT count(*) AS count_2
 FROM "revetl_test".open__people01) AS anon_2, (SELECT count(*) AS count_3
-FROM "revetl_test".ack__people01) AS anon_3, (SELECT coalesce(max("revetl_test".sync_log."fence"), %s) AS coalesce_1
+FROM "revetl_test".ack__people01) AS anon_3, (SELECT coalesce(max("revetl_test".sync_log."fence"), 0) AS coalesce_1
 FROM "revetl_test".sync_log
-WHERE "revetl_test".sync_log."uid" = %s) AS anon_4
+WHERE "revetl_test".sync_log."uid" = 'people01') AS anon_4
 FROM "revetl_test".ctl__people01;
 
-SELECT CAST(floor(date_part(%s, getdate())) AS BIGINT) * %s AS anon_1;
+SELECT CAST(floor(date_part('epoch', getdate())) AS BIGINT) * 1000 AS anon_1;
 
 CREATE TABLE "revetl_test".plan__people01__2 AS SELECT CAST(CASE WHEN (g._op IN ('release', 'clear', 'create', 'update', 'redrive', 'event', 'shadow', 'delete', 'suppress', 'held')) THEN row_number() OVER (ORDER BY CASE WHEN (g._op IN ('release', 'clear', 'create', 'update', 'redrive', 'event', 'shadow')) THEN 1 WHEN (g._op IN ('delete', 'suppress')) THEN 2 WHEN (g._op = 'held') THEN 8 ELSE 9 END, g._key) END AS BIGINT) AS _seq, g._op, g._key, CAST(g._n AS BIGINT) AS _n, g."_m0", g."_fresh", g."email", g."plan", g."spent"
 FROM (SELECT r._op AS _op, CASE WHEN (r._op IN ('release', 'clear', 'create', 'update', 'redrive', 'event', 'shadow', 'delete', 'suppress', 'held', 'collision')) THEN r._key END AS _key, count(*) AS _n, any_value(r._m0) AS "_m0", any_value(r._fresh) AS "_fresh", any_value(r."email") AS "email", any_value(r."plan") AS "plan", any_value(r."spent") AS "spent"
@@ -34,12 +34,12 @@ SELECT * FROM people
 FROM "revetl_test".open__people01
 WHERE "revetl_test".open__people01."_variant" IN ('')) AS o ON o._key = coalesce(m._key, t."_key")) AS l) AS r GROUP BY r._op, CASE WHEN (r._op IN ('release', 'clear', 'create', 'update', 'redrive', 'event', 'shadow', 'delete', 'suppress', 'held', 'collision')) THEN r._key END) AS g;
 
-SELECT "revetl_test".plan__people01__2."_op", sum("revetl_test".plan__people01__2."_n") AS sum_1, count(*) AS count_1, max("revetl_test".plan__people01__2."_n") AS max_1, min("revetl_test".plan__people01__2."_seq") AS min_1, max("revetl_test".plan__people01__2."_seq") AS max_2, sum(CASE WHEN "revetl_test".plan__people01__2."_fresh" THEN %s ELSE %s END) AS sum_2, sum(CASE WHEN (("revetl_test".plan__people01__2."_m0" & %s) != %s) THEN %s ELSE %s END) AS sum_3, sum(CASE WHEN (("revetl_test".plan__people01__2."_m0" & %s) != %s) THEN %s ELSE %s END) AS sum_4, sum(CASE WHEN (("revetl_test".plan__people01__2."_m0" & %s) != %s) THEN %s ELSE %s END) AS sum_5, max(abs("revetl_test".plan__people01__2."spent")) AS max_3
+SELECT "revetl_test".plan__people01__2."_op", sum("revetl_test".plan__people01__2."_n") AS sum_1, count(*) AS count_1, max("revetl_test".plan__people01__2."_n") AS max_1, min("revetl_test".plan__people01__2."_seq") AS min_1, max("revetl_test".plan__people01__2."_seq") AS max_2, sum(CASE WHEN "revetl_test".plan__people01__2."_fresh" THEN 1 ELSE 0 END) AS sum_2, sum(CASE WHEN (("revetl_test".plan__people01__2."_m0" & 1) != 0) THEN 1 ELSE 0 END) AS sum_3, sum(CASE WHEN (("revetl_test".plan__people01__2."_m0" & 2) != 0) THEN 1 ELSE 0 END) AS sum_4, sum(CASE WHEN (("revetl_test".plan__people01__2."_m0" & 4) != 0) THEN 1 ELSE 0 END) AS sum_5, max(abs("revetl_test".plan__people01__2."spent")) AS max_3
 FROM "revetl_test".plan__people01__2 GROUP BY "revetl_test".plan__people01__2."_op";
 
 DROP TABLE IF EXISTS "revetl_test".plan__people01__2;
 
-UPDATE "revetl_test".ctl__people01 SET "owner"=NULL, "lease_until"=%s, "last_success_at"=(CAST(floor(date_part(%s, getdate())) AS BIGINT) * %s) WHERE "revetl_test".ctl__people01."owner" = %s AND "revetl_test".ctl__people01."fence" = %s;
+UPDATE "revetl_test".ctl__people01 SET "owner"=NULL, "lease_until"=:lease_until, "last_success_at"=(CAST(floor(date_part(:date_part_1, getdate())) AS BIGINT) * :param_1) WHERE "revetl_test".ctl__people01."owner" = :owner_1 AND "revetl_test".ctl__people01."fence" = :fence_1;
 
 SELECT *
 FROM (
@@ -47,19 +47,19 @@ SELECT * FROM orders
 ) AS m
  LIMIT 0;
 
-UPDATE "revetl_test".ctl__orders01 SET "fence"=("revetl_test".ctl__orders01."fence" + %s), "owner"=%s, "lease_until"=(CAST(floor(date_part(%s, getdate())) AS BIGINT) * %s + %s), "drain_until"=CASE WHEN ("revetl_test".ctl__orders01."owner" IS NOT NULL AND "revetl_test".ctl__orders01."lease_until" + %s > "revetl_test".ctl__orders01."drain_until") THEN "revetl_test".ctl__orders01."lease_until" + %s ELSE "revetl_test".ctl__orders01."drain_until" END WHERE ("revetl_test".ctl__orders01."owner" IS NULL OR "revetl_test".ctl__orders01."lease_until" < CAST(floor(date_part(%s, getdate())) AS BIGINT) * %s) AND "revetl_test".ctl__orders01."fence" >= (SELECT coalesce(max("revetl_test".sync_log."fence"), %s) AS coalesce_1
+UPDATE "revetl_test".ctl__orders01 SET "fence"=("revetl_test".ctl__orders01."fence" + :fence_1), "owner"=:owner, "lease_until"=(CAST(floor(date_part(:date_part_1, getdate())) AS BIGINT) * :param_1 + :param_2), "drain_until"=CASE WHEN ("revetl_test".ctl__orders01."owner" IS NOT NULL AND "revetl_test".ctl__orders01."lease_until" + :lease_until_1 > "revetl_test".ctl__orders01."drain_until") THEN "revetl_test".ctl__orders01."lease_until" + :lease_until_2 ELSE "revetl_test".ctl__orders01."drain_until" END WHERE ("revetl_test".ctl__orders01."owner" IS NULL OR "revetl_test".ctl__orders01."lease_until" < CAST(floor(date_part(:date_part_1, getdate())) AS BIGINT) * :param_1) AND "revetl_test".ctl__orders01."fence" >= (SELECT coalesce(max("revetl_test".sync_log."fence"), :coalesce_2) AS coalesce_1
 FROM "revetl_test".sync_log
-WHERE "revetl_test".sync_log."uid" = %s);
+WHERE "revetl_test".sync_log."uid" = :uid_1);
 
 SELECT "revetl_test".ctl__orders01."name", "revetl_test".ctl__orders01."schema_version", "revetl_test".ctl__orders01."fence", "revetl_test".ctl__orders01."owner", "revetl_test".ctl__orders01."lease_until", "revetl_test".ctl__orders01."drain_until", "revetl_test".ctl__orders01."plan_fence", "revetl_test".ctl__orders01."hwm", "revetl_test".ctl__orders01."intent_at", "revetl_test".ctl__orders01."folded_fence", "revetl_test".ctl__orders01."plan_ts", "revetl_test".ctl__orders01."plan_contract", "revetl_test".ctl__orders01."initialised", "revetl_test".ctl__orders01."state_rows", "revetl_test".ctl__orders01."key_kind", "revetl_test".ctl__orders01."contracts", "revetl_test".ctl__orders01."workspace_id", "revetl_test".ctl__orders01."id_scheme", "revetl_test".ctl__orders01."last_success_at", "revetl_test".ctl__orders01."plan_rows", "revetl_test".ctl__orders01."ack_rows", "revetl_test".ctl__orders01."state_seal", "revetl_test".ctl__orders01."open_seal", "revetl_test".ctl__orders01."verified_at", "revetl_test".ctl__orders01."key_print", "revetl_test".ctl__orders01."key_since", "revetl_test".ctl__orders01."contract", "revetl_test".ctl__orders01."copies", (SELECT count(*) AS count_1
 FROM "revetl_test".state__orders01) AS anon_1, (SELECT count(*) AS count_2
 FROM "revetl_test".open__orders01) AS anon_2, (SELECT count(*) AS count_3
-FROM "revetl_test".ack__orders01) AS anon_3, (SELECT coalesce(max("revetl_test".sync_log."fence"), %s) AS coalesce_1
+FROM "revetl_test".ack__orders01) AS anon_3, (SELECT coalesce(max("revetl_test".sync_log."fence"), 0) AS coalesce_1
 FROM "revetl_test".sync_log
-WHERE "revetl_test".sync_log."uid" = %s) AS anon_4
+WHERE "revetl_test".sync_log."uid" = 'orders01') AS anon_4
 FROM "revetl_test".ctl__orders01;
 
-SELECT CAST(floor(date_part(%s, getdate())) AS BIGINT) * %s AS anon_1;
+SELECT CAST(floor(date_part('epoch', getdate())) AS BIGINT) * 1000 AS anon_1;
 
 CREATE TABLE "revetl_test".plan__orders01__2 AS SELECT CAST(CASE WHEN (g._op IN ('release', 'clear', 'create', 'update', 'redrive', 'event', 'shadow', 'delete', 'suppress', 'held')) THEN row_number() OVER (ORDER BY CASE WHEN (g._op IN ('release', 'clear', 'create', 'update', 'redrive', 'event', 'shadow')) THEN 1 WHEN (g._op IN ('delete', 'suppress')) THEN 2 WHEN (g._op = 'held') THEN 8 ELSE 9 END, g."_occurred_at", g._key) END AS BIGINT) AS _seq, g._op, g._key, CAST(g._n AS BIGINT) AS _n, g."_person", g."_anonymous", g."_occurred_at", g."_variant", g."_digest", g."order_id", g."value"
 FROM (SELECT r._op AS _op, CASE WHEN (r._op IN ('release', 'clear', 'create', 'update', 'redrive', 'event', 'shadow', 'delete', 'suppress', 'held', 'collision')) THEN r._key END AS _key, count(*) AS _n, any_value(r._person) AS "_person", any_value(r._anonymous) AS "_anonymous", any_value(r._occurred_at) AS "_occurred_at", any_value(r._variant) AS "_variant", any_value(r._digest) AS "_digest", any_value(r."order_id") AS "order_id", any_value(r."value") AS "value"
@@ -77,13 +77,13 @@ FROM "revetl_test".state__people01) AS live_person ON live_person."_key" = d._pe
 FROM "revetl_test".open__people01
 WHERE "revetl_test".open__people01."_outcome" = 'unknown' AND "revetl_test".open__people01."_variant" = '') AS doubtful_person ON doubtful_person."_key" = d._person) AS r GROUP BY r._op, CASE WHEN (r._op IN ('release', 'clear', 'create', 'update', 'redrive', 'event', 'shadow', 'delete', 'suppress', 'held', 'collision')) THEN r._key END) AS g;
 
-SELECT "revetl_test".plan__orders01__2."_op", sum("revetl_test".plan__orders01__2."_n") AS sum_1, count(*) AS count_1, max("revetl_test".plan__orders01__2."_n") AS max_1, min("revetl_test".plan__orders01__2."_seq") AS min_1, max("revetl_test".plan__orders01__2."_seq") AS max_2, min("revetl_test".plan__orders01__2."_occurred_at") AS min_2, sum(CASE WHEN ("revetl_test".plan__orders01__2."_occurred_at" < %s) THEN %s ELSE %s END) AS sum_2, min(CASE WHEN ("revetl_test".plan__orders01__2."_occurred_at" >= %s) THEN "revetl_test".plan__orders01__2."_occurred_at" END) AS min_3, max(abs("revetl_test".plan__orders01__2."value")) AS max_3
+SELECT "revetl_test".plan__orders01__2."_op", sum("revetl_test".plan__orders01__2."_n") AS sum_1, count(*) AS count_1, max("revetl_test".plan__orders01__2."_n") AS max_1, min("revetl_test".plan__orders01__2."_seq") AS min_1, max("revetl_test".plan__orders01__2."_seq") AS max_2, min("revetl_test".plan__orders01__2."_occurred_at") AS min_2, sum(CASE WHEN ("revetl_test".plan__orders01__2."_occurred_at" < <time>) THEN 1 ELSE 0 END) AS sum_2, min(CASE WHEN ("revetl_test".plan__orders01__2."_occurred_at" >= <time>) THEN "revetl_test".plan__orders01__2."_occurred_at" END) AS min_3, max(abs("revetl_test".plan__orders01__2."value")) AS max_3
 FROM "revetl_test".plan__orders01__2 GROUP BY "revetl_test".plan__orders01__2."_op";
 
 DROP TABLE IF EXISTS "revetl_test".plan__orders01__2;
 
-UPDATE "revetl_test".ctl__orders01 SET "owner"=NULL, "lease_until"=%s WHERE "revetl_test".ctl__orders01."owner" = %s AND "revetl_test".ctl__orders01."fence" = %s;
+UPDATE "revetl_test".ctl__orders01 SET "owner"=NULL, "lease_until"=:lease_until WHERE "revetl_test".ctl__orders01."owner" = :owner_1 AND "revetl_test".ctl__orders01."fence" = :fence_1;
 
-INSERT INTO "revetl_test".runs ("run_id", "command", "started_at", "finished_at", "exit_code", "version", "message") VALUES (%s, %s, %s, %s, %s, %s, %s);
+INSERT INTO "revetl_test".runs ("run_id", "command", "started_at", "finished_at", "exit_code", "version", "message") VALUES (:run_id, :command, :started_at, :finished_at, :exit_code, :version, :message);
 
-INSERT INTO "revetl_test".sync_log ("run_id", "uid", "name", "fence", "status", "contract", "finished_at", "unchanged", "created", "updated", "redriven", "deleted", "skipped", "acknowledged", "refused", "held", "waiting", "unsent", "drifted", "contract_version", "copied", "warnings") VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s), (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s);
+INSERT INTO "revetl_test".sync_log ("run_id", "uid", "name", "fence", "status", "contract", "finished_at", "unchanged", "created", "updated", "redriven", "deleted", "skipped", "acknowledged", "refused", "held", "waiting", "unsent", "drifted", "contract_version", "copied", "warnings") VALUES (:run_id_m0, :uid_m0, :name_m0, :fence_m0, :status_m0, :contract_m0, :finished_at_m0, :unchanged_m0, :created_m0, :updated_m0, :redriven_m0, :deleted_m0, :skipped_m0, :acknowledged_m0, :refused_m0, :held_m0, :waiting_m0, :unsent_m0, :drifted_m0, :contract_version_m0, :copied_m0, :warnings_m0), (:run_id_m1, :uid_m1, :name_m1, :fence_m1, :status_m1, :contract_m1, :finished_at_m1, :unchanged_m1, :created_m1, :updated_m1, :redriven_m1, :deleted_m1, :skipped_m1, :acknowledged_m1, :refused_m1, :held_m1, :waiting_m1, :unsent_m1, :drifted_m1, :contract_version_m1, :copied_m1, :warnings_m1);
