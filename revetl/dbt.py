@@ -274,7 +274,8 @@ class Dbt:
             columns=MappingProxyType({key.lower(): _column(key, value) for key, value in _of(raw, "columns").items()}),
             contract=bool(_of(raw, "contract").get("enforced") or _of(config, "contract").get("enforced")),
             description=str(raw.get("description") or "").strip(), owner=self._owner(raw, config, meta),
-            tags=tuple(map(str, raw.get("tags") or ())), meta=MappingProxyType(meta), key=_key(raw, config),
+            tags=tuple(map(str, raw.get("tags") or ())), meta=MappingProxyType(meta),
+            key=_key(raw, config) or self._tested_key(name),
             version=_number(raw.get("version")), latest=_number(raw.get("latest_version")),
             deprecated=_day(raw.get("deprecation_date")), parents=_parents(raw),
         )  # fmt: skip
@@ -289,6 +290,15 @@ class Dbt:
         if isinstance(found, list):
             found = found[0] if found else None
         return str(found or "").strip()
+
+    def _tested_key(self, name: str) -> tuple[str, ...]:
+        """The column that is tested as unique and not null: manifests before version 12 do not say it otherwise."""
+        tested: dict[str, set[str]] = {}
+        for raw in _of(self.raw, "nodes").values():
+            kind = str(_of(raw, "test_metadata").get("name") or "")
+            if raw.get("attached_node") == name and raw.get("column_name") and kind in {"unique", "not_null"}:
+                tested.setdefault(str(raw["column_name"]), set()).add(kind)
+        return tuple(column for column, kinds in tested.items() if len(kinds) > 1)[:1]
 
     def above(self, names: Iterable[str]) -> tuple[str, ...]:
         """Nodes and everything that they are made of, sources included."""

@@ -179,7 +179,8 @@ def _ages(dbt: Dbt, names: Iterable[str], tell: _Tell) -> None:
         node = dbt.node(name)
         loaded = f": its newest row is of {found.loaded_at[:16]}" if found.loaded_at else ""
         at = f" (dbt looked at {found.checked_at[:16]})" if found.checked_at else ""
-        tell(f"dbt's {node.selector} is not fresh{loaded}{at}",
+        known = f"dbt's {node.selector} is not fresh{loaded}"
+        tell((f"dbt could not tell how fresh {node.selector} is" if found.status == "runtime error" else known) + at,
              f"load it, then: dbt source freshness --select {node.selector}{dbt.names.home}", "RV453",
              stop=found.status != "warn" and dbt.on_freshness == "stop")  # fmt: skip
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from revetl.dbt import Column, Dbt, Node
+from revetl.syncfile import READ_ONLY, RESERVED_PROPERTIES
 
 PEOPLE = re.compile(
     r"(dim_|mart_|crm_)?(customers?|users?|people|persons?|contacts?|members?|subscribers?)(_dim)?", re.IGNORECASE
@@ -118,11 +119,14 @@ def _type(column: Column) -> tuple[str, str]:
     return "string", "" if column.type else "dbt does not say its type"
 
 
-def _field(column: Column) -> str:
+def _field(column: Column, taken: frozenset[str]) -> str:
     kind, why = _type(column)
     marks = [*(["pii"] if column.pii else []), *([why] if why else [])]
-    value = "{type: string, format: email}" if column.name.lower() == "email" and kind == "string" else kind
-    line = f"      {column.name}: {value}"
+    name, value = column.name, "{type: string, format: email}" if column.name.lower() == "email" and kind == "string" else kind
+    if name in taken or name.startswith(("_", "cio_")):
+        name, value = f"my_{name.strip('_')}", f"{{column: {name}, type: {kind}}}"
+        marks.append("its own name means something else in Customer.io")
+    line = f"      {name}: {value}"
     return f"{line:<56}  # {', '.join(marks)}" if marks else line
 
 
@@ -179,7 +183,8 @@ def _event(  # noqa: PLR0913 what is known
 
 
 def _ended(draft: _Draft, key: str, columns: list[Column]) -> str:
-    lines = [_field(one) for one in columns]
+    taken = RESERVED_PROPERTIES if key == "properties" else READ_ONLY | {"id"}
+    lines = [_field(one, taken) for one in columns]
     draft.lines += [f"    {key}:", *lines] if lines else [f"    # {key}: dbt knows no columns of it; name those to send"]
     return "\n".join(draft.lines) + "\n"
 

@@ -765,13 +765,15 @@ def test_what_meta_declares_is_written_as_it_stands(tmp_path: Path) -> None:
 
 def test_columns_of_the_catalog_and_files_that_are_there(tmp_path: Path) -> None:
     write(tmp_path, {"new/syncs/customers.yml": "version: 1\n"})
-    one = {"columns": {"id": {"type": "INTEGER"}, "since": {"type": "DATE"}, "extra": {"type": "STRUCT(a INTEGER)"}}}
+    one = {"columns": {"id": {"type": "INTEGER"}, "since": {"type": "DATE"}, "extra": {"type": "STRUCT(a INTEGER)"},
+                       "_id": {"type": "TEXT"}}}  # fmt: skip
     made = proposed(tmp_path, documented(), node("users"), catalog={"model.jaffle.users": one})
     assert made.kept == ("syncs/customers.yml",)
     assert (tmp_path / "new/syncs/customers.yml").read_text() == "version: 1\n"
     text = (tmp_path / "new/syncs/users.yml").read_text()
     assert re.search(r"identify_by: \{id: id\} +# by its name; no test says that it is unique\n", text)
     assert "      since: date\n      extra: object\n" in text
+    assert re.search(r"      my_id: \{column: _id, type: string\} +# its own name means", text)
 
 
 def test_in_the_folder_of_the_dbt_project(tmp_path: Path) -> None:
