@@ -407,11 +407,14 @@ def document(path: Path, *, hint: str) -> Mapping[str, Any]:
     return found
 
 
-def read(folder: Path, *, home: str = "", on_tests: str = "stop", on_freshness: str = "stop") -> Dbt:
+def read(
+    folder: Path, *, project: Path | None = None, home: str = "", on_tests: str = "stop", on_freshness: str = "stop"
+) -> Dbt:
     """Read what dbt wrote into a folder.
 
     Args:
         folder: dbt's target folder.
+        project: the folder with the files that it was made of.
         home: how commands name the dbt project: ` --project-dir ../dbt`.
         on_tests, on_freshness: stop | warn | ignore.
 
@@ -420,6 +423,7 @@ def read(folder: Path, *, home: str = "", on_tests: str = "stop", on_freshness: 
     """
     raw = document(folder / "manifest.json", hint=f"dbt build{home}")
     warnings = manifest_version(raw, folder / "manifest.json", home)
+    raw = raw if project is None else _with_compiled(raw, folder / "compiled", project)
     made = Dbt(raw=raw, names=names_of(raw, home), on_tests=on_tests, on_freshness=on_freshness, where=folder, warnings=warnings)
     if on_tests != "ignore" and (folder / "run_results.json").is_file():
         results = document(folder / "run_results.json", hint=f"dbt build{home}")
@@ -437,6 +441,47 @@ def read(folder: Path, *, home: str = "", on_tests: str = "stop", on_freshness: 
             for one in _list(sources, "results")
         })  # fmt: skip
     return made
+
+
+def _with_compiled(raw: Mapping[str, Any], folder: Path, project: Path) -> Mapping[str, Any]:
+    """The manifest with the compiled SQL of ephemeral models that dbt left out of it.
+
+    Each command writes a manifest with the SQL of what it selected only; that of the others is still in `compiled/`. It is taken
+    if it is newer than all that it was made of, and reads the relations that the manifest says: those of this target.
+    """
+    nodes = _of(raw, "nodes")
+    found = {}
+    for name, node in nodes.items():
+        if _of(node, "config").get("materialized") != "ephemeral" or node.get("compiled_code"):
+            continue
+        file = folder / str(node.get("package_name")) / str(node.get("original_file_path"))
+        inside, relations = _inlined(raw, name)
+        used = [nodes[one] for one in inside]
+        macros = {one for each in used for one in _of(each, "depends_on").get("macros") or ()}
+        macros |= {key for key, one in _of(raw, "macros").items() if one.get("package_name") == node.get("package_name")}
+        parts = [project / str(one.get("original_file_path")) for one in used]
+        parts += [project / str(_of(_of(raw, "macros"), one).get("original_file_path")) for one in sorted(macros)]
+        try:
+            text, made = file.read_text(encoding="utf-8"), file.stat().st_mtime
+            last = max(part.stat().st_mtime for part in parts if part in parts[: len(used)] or part.is_file())
+        except (OSError, UnicodeDecodeError):
+            continue
+        if text.strip() and last <= made and all(relation in text for relation in relations):
+            found[name] = {**node, "compiled_code": text}
+    return {**raw, "nodes": {**nodes, **found}} if found else raw
+
+
+def _inlined(raw: Mapping[str, Any], name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The ephemeral models that one is made of, itself first, and the relations that they read."""
+    nodes, relations = _of(raw, "nodes"), []
+    seen: dict[str, None] = {name: None}
+    front = [name]
+    while front:
+        above = [up for one in front for up in _parents(nodes[one])]
+        relations += [_relation(_of(nodes, up) or _of(_of(raw, "sources"), up)) for up in above]
+        front = [up for up in above if _of(_of(nodes, up), "config").get("materialized") == "ephemeral" and up not in seen]
+        seen |= dict.fromkeys(front)
+    return tuple(seen), tuple(one for one in relations if one)
 
 
 def manifest_version(raw: Mapping[str, Any], path: Path, home: str = "") -> tuple[str, ...]:
@@ -504,7 +549,7 @@ def _problem(node: Mapping[str, Any], home: str) -> Problem | None:
         if str(node.get("language") or "sql") != "sql" or not node.get("compiled_code"):
             return Problem(
                 message=f"dbt's model {name!r} is ephemeral, and manifest.json does not have its compiled SQL", code="RV444",
-                hint=f"dbt compile --select {name}{home}",
+                hint=f"dbt compile{home}",
             )  # fmt: skip
     elif not _relation(node):
         return Problem(message=f"dbt's manifest.json does not say where {name!r} is", code="RV444",

@@ -300,7 +300,9 @@ def _dbt(root: Path, settings: Mapping[str, Any], target: Target | None, problem
         ))  # fmt: skip
         return None
     try:
-        found = read_dbt(folder / given["target_path"], home=home, on_tests=given["tests"], on_freshness=given["freshness"])
+        found = read_dbt(
+            folder / given["target_path"], project=folder, home=home, on_tests=given["tests"], on_freshness=given["freshness"]
+        )
     except ConfigError as problem:
         problem.where = place
         problems.append(problem)

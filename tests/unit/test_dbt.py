@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from copy import deepcopy
@@ -154,6 +155,34 @@ def test_an_ephemeral_model_becomes_a_cte_and_runs(tmp_path: Path) -> None:
     assert duckdb.execute(through).fetchall() == [(1, "a@example.com", 3)]
 
 
+def test_sql_that_a_later_command_left_out_is_taken_from_the_compiled_files(tmp_path: Path) -> None:
+    """Each command of dbt writes a manifest with the SQL of what it selected only."""
+    raw = document(
+        ephemeral("above", None, depends_on={"nodes": ["model.jaffle.base"], "macros": []}), node("base"),
+        ephemeral("frequent", None, depends_on={"nodes": ["model.jaffle.above"], "macros": ["macro.jaffle.cents"]}),
+        macros={"macro.jaffle.cents": {"package_name": "jaffle", "original_file_path": "macros/cents.sql"}},
+    )  # fmt: skip
+    files(tmp_path, "ref('frequent')", raw)
+    sql = 'with a as (select * from "shop"."main"."base") select * from a'
+    compiled = tmp_path / "dbt/target/compiled/jaffle/models/frequent.sql"
+    sources = [f"dbt/{name}.sql" for name in ("models/frequent", "models/above", "macros/cents")]
+
+    def code(text: str = sql, newer: str = "") -> str:
+        write(tmp_path, {**dict.fromkeys(sources, "x"), str(compiled.relative_to(tmp_path)): text})
+        for name in sources:
+            os.utime(tmp_path / name, (1000, 3000 if name == newer else 1000))
+        os.utime(compiled, (2000, 2000))
+        found = problems(loaded, tmp_path)
+        return found[0].code if found else compile_project(loaded(tmp_path), environ={}).sql("people")
+
+    assert sql in code()
+    assert [code(newer=name) for name in sources] == ["RV444"] * 3
+    assert code(sql.replace('"main"', '"ci"')) == "RV444"  # compiled for another target
+    assert code("") == "RV444"
+    (tmp_path / sources[0]).unlink()
+    assert [p.code for p in problems(loaded, tmp_path)] == ["RV444"]  # nothing says how old it is
+
+
 def test_a_line_of_a_model_is_found_below_a_cte_of_dbt(tmp_path: Path) -> None:
     files(tmp_path, "ref('mine')", models__mine="select *\nfrom {{ ref('frequent') }}\nwhere nonsense")
     found = compile_project(loaded(tmp_path), environ={})
@@ -175,7 +204,7 @@ def test_the_projects_own_model_comes_first_and_reads_dbts(tmp_path: Path) -> No
         ("ref('retired')", "dbt's model 'retired' is disabled (models/retired.sql) [RV443]",
          "take `enabled: false` away, then: dbt build --select retired --project-dir dbt"),
         ("ref('never_compiled')", "is ephemeral, and manifest.json does not have its compiled SQL [RV444]",
-         "dbt compile --select never_compiled --project-dir dbt"),
+         "dbt compile --project-dir dbt"),
         ("ref('lent')", "the packages other, tools each have such a model in dbt [RV445]", "say which: ref('other', 'lent')"),
         ("ref('loyalty', v=3)", "dbt's model 'loyalty' has no version 3 [RV446]", "it has: 1, 2"),
         ("ref('customers', v=1)", "dbt's model 'customers' has no version 1 [RV446]", "it has no versions: ref('customers')"),

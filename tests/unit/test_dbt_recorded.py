@@ -64,7 +64,7 @@ def test_names_mean_the_same(tmp_path: Path, version: str) -> None:
         "arrivals": '"jaffle"."main"."arrivals"',
     }  # fmt: skip
     assert "with __dbt__cte__stg_orders as (" in found["frequent"].sql
-    assert {name: [one.code for one in (*sync.stops, *sync.notices)] for name, sync in found.items()} == {
+    assert {name: [*(p.code for p in one.stops), *(n.code for n in one.notices)] for name, one in found.items()} == {
         "people": [], "latest": [], "frequent": [], "seed": [], "points": ["RV454"], "lake": ["RV453"], "arrivals": ["RV453"],
     }  # fmt: skip
 
