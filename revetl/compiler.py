@@ -131,7 +131,8 @@ def compile_project(project: Project, *, environ: Mapping[str, str] | None = Non
     # a refund waits for its purchase
     ranked = sorted(project.syncs.values(), key=lambda s: (s.type.phase, bool(s.refund_of)))
     order = tuple(s.name for s in ranked if s.enabled)
-    texts = {**models, **_ephemeral(project)}
+    read = {*(up for one in models.values() for up in one.parents), *(sync.model for sync in project.syncs.values())}
+    texts = {**models, **_ephemeral(project, read)}
     statements, lines = {}, {}
     for name in order:
         statements[name], lines[name] = _statement(project, texts, project.syncs[name].model)
@@ -224,11 +225,11 @@ def _node(project: Project) -> Callable[[str], str]:
     return node
 
 
-def _ephemeral(project: Project) -> dict[str, Rendered]:
-    """Ephemeral models of dbt as it compiled them; what they read stands in their text already."""
+def _ephemeral(project: Project, read: set[str]) -> dict[str, Rendered]:
+    """The ephemeral models of dbt that are read, as it compiled them; what they read stands in their text already."""
     dbt, found = project.dbt, {}
     for entry in dbt.entries() if dbt else ():
-        if dbt is not None and not entry.relation and entry.problem is None:
+        if dbt is not None and entry.id in read and not entry.relation:
             node = dbt.node(entry.id)
             model = Model(name=entry.id, path=node.file, sql=node.code)
             loose = loose_end(node.code.strip().removesuffix(";"))

@@ -183,6 +183,15 @@ def test_sql_that_a_later_command_left_out_is_taken_from_the_compiled_files(tmp_
     assert [p.code for p in problems(loaded, tmp_path)] == ["RV444"]  # nothing says how old it is
 
 
+def test_compiled_sql_that_is_not_one_select_is_refused_where_it_is_read(tmp_path: Path) -> None:
+    raw = document(node("customers"), ephemeral("odd", "select 1); drop table x; --"))
+    assert compile_project(loaded(files(tmp_path / "a", dbt=raw)), environ={}).order == ("people",)
+    files(tmp_path / "b", "ref('odd')", raw)
+    with pytest.raises(ConfigError) as caught:
+        compile_project(loaded(tmp_path / "b"), environ={})
+    assert (caught.value.code, str(caught.value.where)) == ("RV073", "models/odd.sql")
+
+
 def test_a_line_of_a_model_is_found_below_a_cte_of_dbt(tmp_path: Path) -> None:
     files(tmp_path, "ref('mine')", models__mine="select *\nfrom {{ ref('frequent') }}\nwhere nonsense")
     found = compile_project(loaded(tmp_path), environ={})
