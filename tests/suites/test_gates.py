@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from revetl.compiler import compile_project
+from revetl.elsewhere import StateElsewhere
 from revetl.errors import ExitCode, GuardTripped
 from revetl.gates import Gate
 from revetl.warehouse import Warehouse
@@ -60,7 +61,8 @@ def gated(world: World, tmp_path: Path) -> Callable[..., World]:
         compiled = compile_project(found, environ={})
 
         def gate(warehouse: Warehouse) -> Gate:
-            return Gate(warehouse, found, compiled, monotonic=time.monotonic)
+            asked = warehouse.source if isinstance(warehouse, StateElsewhere) else warehouse  # where the models are
+            return Gate(asked, found, compiled, monotonic=time.monotonic)
 
         world.gate = gate
         return world
