@@ -33,12 +33,11 @@ from tests.suites.world import (
 )
 
 HERE = Path(__file__).parent
-# these run on PostgreSQL in every `make test`; the others there in `make test-more`, which CI runs too
+# these run on PostgreSQL in every `make test`, and with their state elsewhere in `make test-more`, which CI runs too; the
+# others on PostgreSQL in `make test-more`, and with their state elsewhere in `make soak`
 SPLIT = ("duckdb > postgres", "postgres > duckdb")  # the warehouse > the engine of the state
 SAMPLED = {"duckdb > postgres": {"test_people"}, "postgres > duckdb": {"test_types"}}
 EVERYWHERE = frozenset({"test_damage", "test_events", "test_forget", "test_people", "test_protocol"})
-# these run on fakesnow in every `make test-more`, the others in `make soak` and `make test-snowflake`
-ON_FAKESNOW = frozenset({"test_events", "test_people", "test_protocol"})
 
 LIVE = bool(os.environ.get("SNOWFLAKE_TEST_ENV"))
 
@@ -47,11 +46,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make test` leaves to `make test-more`."""
     for item in items:
         world = getattr(item, "callspec", None) and item.callspec.params.get("world")  # type: ignore[attr-defined]  # just asked
-        if item.path.parent == HERE and world in {"postgres", *SPLIT} and item.path.stem not in SAMPLED.get(world, EVERYWHERE):
-            item.add_marker("more")
-        if item.path.parent == HERE and world == "snowflake":
+        if item.path.parent != HERE:
+            continue
+        if world in {"postgres", *SPLIT} and item.path.stem not in SAMPLED.get(world, EVERYWHERE):
+            item.add_marker("more" if world == "postgres" or item.path.stem in EVERYWHERE else "soak")
+        if world == "snowflake":
             # test_snowflake.py is the sample of `make test`; a scenario takes ten seconds of CPU there, most of it in sqlglot
-            item.add_marker("more" if LIVE or item.path.stem in ON_FAKESNOW else "soak")
+            item.add_marker("more" if LIVE else "soak")
             if reason := "" if LIVE else UNSEEN.get(f"{item.path.stem}::{item.originalname}", ""):  # type: ignore[attr-defined]  # a test
                 item.add_marker(pytest.mark.skip(reason=f"fakesnow cannot show it: {reason}"))
 
