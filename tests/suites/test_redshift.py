@@ -53,6 +53,7 @@ def golden(name: str, statements: list[str]) -> None:
     text = re.sub(r" +$", "", text, flags=re.MULTILINE)
     text = re.sub(r"(?<!\d)1[789]\d{8,11}(?!\d)", "<time>", text)  # seconds or milliseconds since 1970
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}", "<run>", text)
+    text = re.sub(r"test-\d+-\d+", "<owner>", text)
     file = GOLDEN / name
     if os.environ.get("UPDATE_GOLDEN"):
         file.parent.mkdir(parents=True, exist_ok=True)

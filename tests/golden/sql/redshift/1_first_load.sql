@@ -178,7 +178,7 @@ UPDATE "revetl_test".ctl__ws SET "verified_at"=(CAST(floor(date_part(:date_part_
 WITH now AS
 (SELECT CAST(floor(date_part('epoch', getdate())) AS BIGINT) * 1000 AS ms)
  SELECT now.ms, "revetl_test".rates."lane", "revetl_test".rates."part"
-FROM now LEFT OUTER JOIN "revetl_test".rates ON "revetl_test".rates."owner" != 'test-11468-7' AND "revetl_test".rates."until" > now.ms;
+FROM now LEFT OUTER JOIN "revetl_test".rates ON "revetl_test".rates."owner" != '<owner>' AND "revetl_test".rates."until" > now.ms;
 
 DELETE FROM "revetl_test".rates WHERE "revetl_test".rates."owner" = :owner_1 OR "revetl_test".rates."until" <= :until_1;
 
