@@ -194,3 +194,13 @@ def test_what_changed_in_dbt_selects_its_syncs_and_a_pull_request_defers(shop: S
     assert "main" not in shop.revetl("compile", "--select", "people", "--quiet")
     assert '"jaffle"."main"."customers"' in shop.revetl("compile", "--select", "people", "--state", "prod", "--defer")
     shop.revetl("diff", "--select", "people", "--state", "prod", "--defer")
+
+
+def test_dbt_takes_the_exposures(shop: Shop) -> None:
+    ours(shop)
+    (shop.jaffle / "models/revetl_exposures.yml").write_text(shop.revetl("--quiet", "ls", "--output", "exposures"))
+    # of what dbt calls deprecated, nothing stands in this file
+    assert "revetl_exposures" not in shop.dbt("parse", "--no-partial-parse", "--show-all-deprecations")
+    found = shop.dbt("--quiet", "ls", "--select", "+exposure:people", "--resource-type", "model")
+    assert set(found.split()) == {"jaffle.customers", "jaffle.stg_orders"}
+    assert "exposure:jaffle.orders" in shop.dbt("--quiet", "ls", "--select", "stg_orders+")
