@@ -168,10 +168,11 @@ class WarehouseError(RevetlError):
 
     exit_code = ExitCode.WAREHOUSE
 
-    def __init__(
-        self, message: str, *, hint: str = "", where: Where | None = None, line: int = 0, statement: str = ""
-    ) -> None:
-        super().__init__(message, hint=hint, where=where)
+    def __init__(  # noqa: PLR0913 what an error of the warehouse is known by
+        self, message: str, *, hint: str = "", where: Where | None = None, code: str = "", line: int = 0,
+        statement: str = "",
+    ) -> None:  # fmt: skip
+        super().__init__(message, hint=hint, where=where, code=code)
         self.line = line
         self.statement = statement
 

@@ -147,7 +147,7 @@ def engine(arguments: Mapping[str, Any], *, read_only: bool) -> sa.Engine:
 
 def _refuse_writes(_c: object, _k: object, statement: str, *_: object) -> None:
     if not READS.match(statement):
-        raise WarehouseError(f"a command that only reads would have run {statement.split(None, 1)[0]} [RV405]")
+        raise WarehouseError(f"a command that only reads would have run {statement.split(None, 1)[0]}", code="RV405")
 
 
 def _note_schema(connection: Any, _k: object, statement: str, *_: object) -> None:  # noqa: ANN401
