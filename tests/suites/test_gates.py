@@ -184,7 +184,7 @@ def test_tests_are_one_statement_each_and_nothing_where_there_are_none(gated: Ca
     world.run("people")
 
     # four tests, and one row each in the log by one statement
-    assert world.statements == without + 5
+    assert world.statements == without + (5 if world.source is None else 1)  # the tests are asked where the models are
     gated(models="")
     world.gate = None
     world.run("people")
@@ -206,7 +206,7 @@ def test_what_stands_before_two_syncs_is_asked_once(gated: Callable[..., World])
 
     gate.judge(people_sync())
     gate.judge(people_sync())
-    asked = warehouse.statements
+    asked = gate.warehouse.statements
     warehouse.close()
 
     assert asked == 4
