@@ -660,7 +660,7 @@ class SyncReader:
 
     def _when_missing(self, node: Node, sort: SyncType) -> None:
         given, known = node.get("when_missing"), MISSING.get(sort, (WhenMissing.IGNORE, WhenMissing.DELETE))
-        if given is not None and given.value in set(WhenMissing) and given.value not in known:
+        if given is not None and isinstance(given.value, str) and given.value in set(WhenMissing) and given.value not in known:
             self.bad(f"a sync of type {sort} cannot {given.value!r} rows that left the model", given, code="RV233",
                      hint=f"when_missing: {' or '.join(known)}")  # fmt: skip
         if sort.keeps_values and self._inner(node, "no_person") == NoPerson.ANONYMOUS:
