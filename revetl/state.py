@@ -305,9 +305,6 @@ class Stream:
             if table.name in self.catalog else sa.literal(-1)
             for table in kept
         ]  # fmt: skip
-        if self.tables.windowed and "compared_at" in have:  # counting a large ledger reads it
-            c = self.tables.ctl.c
-            counts[0] = sa.case((c.compared_at > self.dialect.now_ms() - CHECK_EVERY_MS, c.state_rows), else_=counts[0])
         rows = self.warehouse.fetch(
             sa.select(*columns, *counts, self._last_logged_fence()).select_from(self.tables.ctl)
         )

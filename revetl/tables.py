@@ -77,7 +77,6 @@ class StreamTables:
         owned_by: for a snapshot of rows that belong to others: the sync of each owner, by the column that names the
             owner (`_person`).
         money: the ledger keeps amount and currency as sent, and whether the row was only recorded (a baseline).
-        windowed: runs look at the young part of the ledger only, and once a day at all of it.
     """
 
     schema: str
@@ -86,7 +85,6 @@ class StreamTables:
     keeps_values: bool = True
     owned_by: Mapping[str, str] = field(default_factory=dict)
     money: bool = False
-    windowed: bool = False
 
     def _table(self, name: str, columns: Sequence[sa.Column[Any]]) -> sa.Table:
         return sa.Table(name, sa.MetaData(), *columns, schema=quoted(self.schema))
@@ -173,8 +171,7 @@ def stream_tables(schema: str, sync: Sync, fields: Sequence[tuple[str, Any]] = (
     """The tables of a sync's stream; without the columns of its fields unless they are given."""
     owned_by = sync.belongs_to if sync.keeps_values else {}
     return StreamTables(
-        schema=schema, uid=sync.uid, fields=fields, keeps_values=sync.keeps_values, owned_by=owned_by, money=bool(sync.amount),
-        windowed=bool(sync.window_s),
+        schema=schema, uid=sync.uid, fields=fields, keeps_values=sync.keeps_values, owned_by=owned_by, money=bool(sync.amount)
     )  # fmt: skip
 
 

@@ -148,6 +148,20 @@ def test_a_window_that_is_new_begins_with_a_look_at_everything(world: World) -> 
     assert world.run().syncs[1].counts.compared_since_s is not None
 
 
+def test_a_ledger_that_lost_rows_is_noticed_without_a_look_at_everything(
+    shop: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one so large that its seal is read once a day only, the rows are counted at every run."""
+    monkeypatch.setattr("revetl.state.CHECK_ALWAYS_ROWS", 0)
+    before = sent(shop)
+    shop.sql(f"DELETE FROM {SCHEMA}.state__orders01 WHERE _key = 'o1'")
+
+    stopped = shop.run()
+
+    assert stopped.exit_code == ExitCode.STATE
+    assert sent(shop) == before
+
+
 # --- any history ----------------------------------------------------------------------------------------------------
 
 
