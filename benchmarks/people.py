@@ -88,28 +88,33 @@ class Silent:
         """Nothing."""
 
 
+class Sink:
+    """The sender of a run, to the sink at a port."""
+
+    def __init__(self, port: int) -> None:
+        from revetl.customerio import TrackSender
+
+        self.sender = TrackSender(site_id="site", api_key="key", base_url=f"http://127.0.0.1:{port}", concurrency=4)
+
+    def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Any:
+        """One request."""
+        return self.sender.send(body, deadline_s=deadline_s, path=path)
+
+    def workspace_id(self) -> str:
+        """Always the same."""
+        return "1"
+
+    def close(self) -> None:
+        """End the connections."""
+        self.sender.close()
+
+
 def run(place: str, port: int, made: Any = None) -> dict[str, float]:
     """One `revetl run` over everything, as the engine does it; `made`: another contract of the same people."""
     import sqlalchemy as sa
 
-    from revetl.customerio import TrackSender
     from revetl.delivery import DeliverySettings, RealClock
     from revetl.engine import CompiledSync, Engine, RunOptions
-
-    class Sink:
-        def __init__(self) -> None:
-            self.sender = TrackSender(
-                site_id="site", api_key="key", base_url=f"http://127.0.0.1:{port}", concurrency=4
-            )
-
-        def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Any:
-            return self.sender.send(body, deadline_s=deadline_s, path=path)
-
-        def workspace_id(self) -> str:
-            return "1"
-
-        def close(self) -> None:
-            self.sender.close()
 
     warehouse = connect(place)
     warehouse.fetch(sa.text("SELECT 1"))  # the connection is open, as it is for the bare join
@@ -120,7 +125,7 @@ def run(place: str, port: int, made: Any = None) -> dict[str, float]:
         requests_per_second=1e6, operations_per_second=1e9, max_batch_operations=1500, concurrency=4
     )
     result = engine.run(
-        [compiled], RunOptions(), connect=Sink, settings=settings, rng=random.Random(1), owner="bench"
+        [compiled], RunOptions(), connect=lambda: Sink(port), settings=settings, rng=random.Random(1), owner="bench"
     )
     if result.exit_code != 0:
         raise SystemExit(f"the run failed: {result.error or result.syncs[0].error}")

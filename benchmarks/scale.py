@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.people import COLUMNS, MAKE, Silent, connect, cpu, peak_mb, start_sink, sync
+from benchmarks.people import COLUMNS, MAKE, Silent, Sink, connect, cpu, peak_mb, start_sink, sync
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = "revetl_bench"
@@ -57,22 +57,8 @@ def run(place: str, port: int, which: str, baseline: str) -> dict[str, Any]:
     """One run of one sync."""
     import sqlalchemy as sa
 
-    from revetl.customerio import TrackSender
     from revetl.delivery import DeliverySettings, RealClock
     from revetl.engine import CompiledSync, Engine, RunOptions
-
-    class Sink:
-        def __init__(self) -> None:
-            self.sender = TrackSender(site_id="site", api_key="key", base_url=f"http://127.0.0.1:{port}", concurrency=4)
-
-        def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Any:
-            return self.sender.send(body, deadline_s=deadline_s, path=path)
-
-        def workspace_id(self) -> str:
-            return "1"
-
-        def close(self) -> None:
-            self.sender.close()
 
     compiled = {
         "people": CompiledSync(sync=sync(), sql="SELECT * FROM people"),
@@ -84,7 +70,7 @@ def run(place: str, port: int, which: str, baseline: str) -> dict[str, Any]:
     engine = Engine(warehouse, schema=SCHEMA, syncs=list(compiled.values()), clock=RealClock(), observer=Silent())
     settings = DeliverySettings(requests_per_second=1e6, operations_per_second=1e9, max_batch_operations=1500, concurrency=4)
     result = engine.run(
-        [compiled[which]], RunOptions(baseline=baseline == "baseline"), connect=Sink, settings=settings,
+        [compiled[which]], RunOptions(baseline=baseline == "baseline"), connect=lambda: Sink(port), settings=settings,
         rng=random.Random(1), owner="bench",
     )  # fmt: skip
     found = result.syncs[0]
