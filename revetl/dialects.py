@@ -131,7 +131,7 @@ class Dialect:
         trim_scale: a decimal of any scale without trailing zeros.
         ordered_scan: whether a scan gives the rows of a table in the order in which they were written.
         server_cursor: whether a result is read by pages only through a cursor of the server, inside a transaction.
-        index_plan: whether ranges of `_seq` need an index to be read fast.
+        indexes: whether a few rows of a large table are found by an index, and else by reading all of it.
         transactional_ddl: whether CREATE and ALTER roll back.
         endless: whether a timestamp can be infinite.
         alters_scale: whether ALTER gives a column more digits behind the point.
@@ -163,7 +163,7 @@ class Dialect:
     strip_zeros: Callable[[Any], Any]
     trim_scale: Callable[[Any], Any]
     server_cursor: bool = False
-    index_plan: bool = False
+    indexes: bool = False
     ordered_scan: bool = False
     transactional_ddl: bool = True
     endless: bool = True

@@ -83,7 +83,7 @@ POSTGRES = Dialect(
     strip_zeros=lambda value: without_zeros(sa.cast(value, sa.Text)),
     trim_scale=sa.func.trim_scale,
     server_cursor=True,
-    index_plan=True,
+    indexes=True,
 )
 
 

@@ -544,6 +544,8 @@ class Stream:
             return
         for table, column in missing:
             add_column(self.warehouse, table, column)
+        if self.dialect.indexes and self.tables.state.name in self.catalog:
+            self._index_state()
         ctl = self.tables.ctl
         self.warehouse.execute(
             sa.update(ctl)
@@ -724,9 +726,18 @@ class Stream:
 
     def index(self, plan: PlanTable) -> None:
         """An index on the plan's numbers, for engines that would scan the table for every chunk."""
-        if self.dialect.index_plan:
+        if self.dialect.indexes:
             name = quoted(f"ix_{plan.table.name}")
             self.warehouse.execute(sa.schema.CreateIndex(sa.Index(name, plan.table.c._seq, unique=True)))
+
+    def _index_state(self) -> None:
+        """Indexes for folding a few rows into many, and for the young part of a ledger."""
+        name, c = self.tables.state.name, self.tables.state.c
+        wanted = [sa.Index(quoted(f"ix_{name}"), c._key)]
+        if not self.tables.keeps_values:  # rows lie about in the order of their times
+            wanted.append(sa.Index(quoted(f"ix_{name}__time"), c._occurred_at, postgresql_using="brin"))
+        for index in wanted:
+            self.warehouse.execute(sa.schema.CreateIndex(index, if_not_exists=True))
 
     def intend(self, lease: Lease, plan: PlanTable, hwm: int, **values: Any) -> None:  # noqa: ANN401 column values
         """Record durably, before the first byte, that rows up to `hwm` of this plan may be sent."""
@@ -924,6 +935,8 @@ class Stream:
         movable = not self._empty and old is not None and set(old.columns) == set(self.catalog[self.tables.state.name])
         before = self._measure(self.tables.state, touched) if movable else None
         self.warehouse.execute(self._state_change(plan, accepted))
+        if self._empty and self.dialect.indexes:  # faster after the first load than before it
+            self._index_state()
         if old is not None and before is not None and (
             moved := old.moved(before, self._measure(self.tables.state, touched))
         ):
