@@ -277,7 +277,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.one:
         kind, *rest = options.one
-        makes = {"bare": bare, "grow": grow, "run": lambda place, port, *more: run(place, int(port), *more)}
+        makes: dict[str, Any] = {"bare": bare, "grow": grow, "run": lambda place, port, *more: run(place, int(port), *more)}
         print(json.dumps(makes[kind](*rest)))
         return
     if options.plot:

@@ -140,6 +140,8 @@ class Dialect:
         problem: what an error of the driver says, safe to show, and the line of the statement (0 if unknown).
         hint: what to do about it, by what `problem` gave; empty where there is nothing of this engine to say.
         frame_needs_order: whether a running sum needs an order of rows.
+        fence: a subquery whose columns are computed once a row, for an engine that would write their expressions into each
+            place where they are used.
         describe: (name, type) of each column of a result, from a cursor of the driver.
         merge_parts: the statements that together are a MERGE, for an engine that has none; in one transaction.
     """
@@ -173,6 +175,7 @@ class Dialect:
     problem: Callable[[BaseException, str], tuple[str, int]] = driver_problem
     hint: Callable[[str], str] = lambda _: ""
     frame_needs_order: bool = False
+    fence: Callable[[sa.Select[Any]], sa.Select[Any]] = lambda select: select
     describe: Callable[[Any], Sequence[Any]] = lambda cursor: tuple(cursor.description)
     merge_parts: Callable[[Merge], Sequence[sa.Executable]] | None = None
 

@@ -23,6 +23,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as attribute
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -64,6 +65,7 @@ FUTURE_SLACK_S = 300  # fact sheet section 10, question 11
 UNKNOWN_HORIZON_MS = 20 * 3600 * 1000  # reliability: an id is trusted to be remembered this long
 REFUSED_RETRY_MS = 24 * 3600 * 1000
 
+ANY_ZONE_S = 2 * 86_400  # more than any two time zones lie apart
 REGAINED = -1  # the contract of a state's row whose person gained values by a merge: sent once more with all of them
 SEND_FIRST = ("release", "clear", "create", "update", "redrive", "event", "shadow")
 SEND_LAST = ("delete", "suppress")
@@ -369,8 +371,8 @@ def _sendable(field: Field, value: Any) -> Any:  # noqa: ANN401 SQL expressions
     return sa.case((value, value)) if field.name == "unsubscribed" and not field.may_resubscribe else value
 
 
-def _model(
-    dialect: Dialect, shape: Shape, sql: str, extra: Sequence[Any] = (), *, spellings: bool = False
+def _model(  # noqa: PLR0913 which rows of the model, and what of them
+    dialect: Dialect, shape: Shape, sql: str, extra: Sequence[Any] = (), *, spellings: bool = False, since_s: int | None = None
 ) -> sa.Subquery:
     fields = [
         _sendable(field, canonical_value(dialect, field, column, canonical)).label(quoted(field_column(field.name)))
@@ -378,7 +380,8 @@ def _model(
     ]
     head = [sa.literal(1).label("_m"), key_of(dialect, shape).label("_key"), *extra]
     if not spellings:
-        return sa.select(*head, *fields).select_from(subquery_text(sql, "m")).subquery("m")
+        rows = sa.select(*head, *fields).select_from(subquery_text(sql, "m"))
+        return dialect.fence(rows if since_s is None else rows.where(*_young(dialect, shape, since_s))).subquery("m")
     raw = sa.cast(source_column(shape.key.name), sa.Text).label("_raw")
     k = sa.select(*head, raw, *fields).select_from(subquery_text(sql, "m")).subquery("k")
     of = k.c._key
@@ -424,6 +427,25 @@ def currency_of(sync: Sync, source: Any) -> Any:  # noqa: ANN401 SQL expressions
 def _occurred(dialect: Dialect, shape: Shape) -> Any:  # noqa: ANN401 a SQL expression
     assert shape.occurred_at is not None  # noqa: S101 an event sync without it does not load
     return unix_seconds(dialect, source_column(shape.occurred_at.name), shape.occurred_at, shape.sync.zone)
+
+
+def _young(dialect: Dialect, shape: Shape, since_s: int) -> list[Any]:
+    """The events from a time on, and those without a time, which are looked at to be refused.
+
+    The bare column is asked as well, generously because its zone may be any: by an expression no engine finds the
+    partitions or the part of an index that it needs.
+    """
+    column = shape.occurred_at
+    assert column is not None  # noqa: S101 as in `_occurred`
+    bare, occurred = source_column(column.name), _occurred(dialect, shape)
+    young = [sa.or_(occurred >= since_s, occurred.is_(None))]
+    kinds: dict[Kind, Any] = {
+        Kind.TIMESTAMP_TZ: sa.TIMESTAMP(timezone=True), Kind.TIMESTAMP: sa.TIMESTAMP(), Kind.DATE: sa.Date(),
+    }  # fmt: skip
+    if kind := kinds.get(column.kind):
+        day = datetime.fromtimestamp(since_s - ANY_ZONE_S, UTC).date().isoformat()
+        young.insert(0, sa.or_(bare >= sa.cast(sa.literal(day), kind), bare.is_(None)))
+    return young
 
 
 def purchases_due(dialect: Dialect, shape: Shape, sql: str, options: Options) -> sa.Select[Any]:
@@ -636,7 +658,7 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
     regained = None
     if known.merged is not None and known.has_state and nulls_clear:
         regained = sa.and_(matched, contract == REGAINED)
-    level1 = sa.select(
+    level1 = dialect.fence(sa.select(
         key.label("_key"),
         m.c._m,
         *([regained.label("_regained")] if regained is not None else []),
@@ -651,7 +673,7 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
         *([_emptied(sync, olds).label("_emptied")] if clears else []),
         *([m.c._clash] if options.spellings else []),
         *_contested(shape, m, olds),
-    ).select_from(joined).subquery("l")
+    ).select_from(joined)).subquery("l")  # fmt: skip
     person = level1.c._person if tables.owned_by else level1.c._key
 
     missing: Any = "gone"
@@ -832,14 +854,15 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
         extra.append(_text_key(dialect, shape.order, "").label("_order"))
     if shape.event_name is not None:
         extra.append(sa.func.trim(sa.cast(source_column(shape.event_name.name), sa.Text)).label("_name"))
-    inner = _model(dialect, shape, sql, extra)
+    summed = shape.order is not None and bool(sync.amount)  # over all refunds of an order, the old ones too
+    inner = _model(dialect, shape, sql, extra, since_s=None if summed else options.since_s)
     named = [inner.c._name] if shape.event_name is not None else []
     digest = row_digest(dialect, [inner.c._person, inner.c._occurred_at, *named, *(inner.c[name] for name in names)])
     of_order: list[Any] = []
-    if shape.order is not None and sync.amount:
+    if summed:
         total = sa.func.sum(amount_of(shape, inner)).over(partition_by=inner.c._order)
         of_order.append(total.label("_refunded"))
-    m: Any = sa.select(inner, digest.label("_digest"), sa.literal("").label("_variant"), *of_order).subquery("d")
+    m: Any = dialect.fence(sa.select(inner, digest.label("_digest"), sa.literal("").label("_variant"), *of_order)).subquery("d")
     old_name = sync.renamed_from.name if sync.renamed_from is not None and not ledger else ""
     if old_name:
         m = _doubled(m, old_name)
@@ -853,9 +876,9 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
             .subquery("w")
         )
 
-    if options.since_s is not None:  # a row without a time is looked at, to be refused
-        young = sa.or_(m.c._occurred_at >= options.since_s, m.c._occurred_at.is_(None))
-        m = sa.select(m).where(young).cte("young")
+    if options.since_s is not None:
+        young = [sa.or_(m.c._occurred_at >= options.since_s, m.c._occurred_at.is_(None))] if summed else []
+        m = sa.select(m).where(*young).cte("young")
     joined: Any = m
     matched: Any = sa.false()
     cases: list[tuple[Any, Any]] = []
@@ -937,7 +960,7 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
     }  # fmt: skip
     if shape.event_name is not None:
         found["_name"] = m.c._name
-    return sa.select(
+    return dialect.fence(sa.select(
         sa.case(*cases, else_=sa.literal("event")).label("_op"),
         key.label("_key"),
         m.c._person,
@@ -949,7 +972,7 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
         *(found[name].label(name) for name in event_extras(shape)),
         *kept,
         *(m.c[name] for name in names),
-    ).select_from(joined).subquery("r")
+    ).select_from(joined)).subquery("r")  # fmt: skip
 
 
 def _recent(m: Any, kept: sa.Select[Any], s: Any, since_s: int) -> sa.Subquery:  # noqa: ANN401 a CTE and columns

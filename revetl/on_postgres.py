@@ -59,7 +59,11 @@ def _json_text_postgres(value: Any, column: Column) -> Any:  # noqa: ANN401 SQL 
 
 def _any_value_postgres(value: Any) -> Any:  # noqa: ANN401 SQL expressions
     # any_value() came with PostgreSQL 16; the groups here have one row, so any aggregate gives that row's value
-    return sa.func.bool_or(value) if isinstance(value.type, sa.Boolean) else sa.func.min(value)
+    if isinstance(value.type, sa.Boolean):
+        return sa.func.bool_or(value)
+    if isinstance(value.type, sa.String):  # byte by byte: by the rules of a language it would cost more than all the rest
+        return sa.collate(sa.func.min(sa.collate(value, "C")), "default")
+    return sa.func.min(value)
 
 
 POSTGRES = Dialect(
@@ -72,7 +76,7 @@ POSTGRES = Dialect(
     iso_date=lambda value: sa.func.jsonb_build_array(sa.cast(value, sa.Date)).op("->>")(0),
     collation="default",
     any_value=_any_value_postgres,
-    digest=sa.func.md5,
+    digest=lambda text: sa.func.md5(text, type_=sa.Text),
     now_ms=_now_ms_postgres,
     row_hash=lambda values: sa.func.hash_record_extended(sa.func.row(*values), 0),  # PostgreSQL 14+
     engine_version=lambda: sa.func.current_setting("server_version_num"),
@@ -83,6 +87,8 @@ POSTGRES = Dialect(
     strip_zeros=lambda value: without_zeros(sa.cast(value, sa.Text)),
     trim_scale=sa.func.trim_scale,
     server_cursor=True,
+    # a subquery with an OFFSET is not merged into the one around it, which would copy its expressions
+    fence=lambda select: select.offset(sa.literal_column("0")),
     indexes=True,
 )
 
