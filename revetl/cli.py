@@ -551,7 +551,7 @@ def schema(context: click.Context) -> None:
 
 
 @_command(cli, "grants")
-@click.option("--dialect", type=click.Choice(["postgres", "snowflake"]), help="[default: the target's type]")
+@click.option("--dialect", type=click.Choice(["postgres", "snowflake", "bigquery"]), help="[default: the target's type]")
 @click.option("--roles", "prefix", default="revetl", show_default=True, metavar="PREFIX", help="Of the roles' names.")
 def grants(context: click.Context, dialect: str | None, prefix: str) -> None:
     """Print the GRANT script of this project: what its roles need in the warehouse, and no more."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from revetl.contracts import Sync
 from revetl.dbt import Dbt
 from revetl.errors import ConfigError, ProjectErrors, Where
-from revetl.folding import named
+from revetl.folding import in_quotes, named
 from revetl.profiles import keys_of
 from revetl.project import CALL, Model, Project, Source
 from revetl.render import Job, Rendering, Text, cte, loose_end, readable, render
@@ -259,7 +259,7 @@ def relation_of(source: Source, kind: str = "") -> str:
         reader = {"parquet": "read_parquet", "csv": "read_csv", "json": "read_json", "jsonl": "read_json"}.get(suffix)
         return f"{reader}('{place}')" if reader else f"'{place}'"
     parts = [source.database, source.schema, source.identifier]
-    return ".".join(_quoted(named(part, kind)) for part in parts if part)
+    return ".".join(in_quotes(named(part, kind), kind) for part in parts if part)
 
 
 _FIRST = re.compile(r"\w+\(\s*(\[[^\]]*\]|'(?:[^']|'')*')", re.DOTALL)
@@ -282,13 +282,9 @@ def external_files(project: Project) -> tuple[str, ...]:
     return tuple(place if "://" in place else os.path.abspath(place) for place in found)  # noqa: PTH100 keeps patterns
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _built_relation(project: Project, name: str) -> str:
     kind = project.target.type
-    return f"{_quoted(named(project.target.schema, kind))}.{_quoted(named(name, kind))}"
+    return ".".join(in_quotes(named(part, kind), kind) for part in (project.target.schema, name))
 
 
 def _needed(models: Mapping[str, Rendered], name: str) -> list[str]:

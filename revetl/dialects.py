@@ -144,6 +144,8 @@ class Dialect:
             place where they are used.
         describe: (name, type) of each column of a result, from a cursor of the driver.
         merge_parts: the statements that together are a MERGE, for an engine that has none; in one transaction.
+        catalog: (table, column, type, digits) of a schema, for an engine that keeps them elsewhere than in `information_schema`;
+            None where there is no such schema.
     """
 
     name: str
@@ -178,6 +180,7 @@ class Dialect:
     fence: Callable[[sa.Select[Any]], sa.Select[Any]] = lambda select: select
     describe: Callable[[Any], Sequence[Any]] = lambda cursor: tuple(cursor.description)
     merge_parts: Callable[[Merge], Sequence[sa.Executable]] | None = None
+    catalog: Callable[[Any, str], Sequence[Any] | None] | None = None
 
 
 def family_of(column: Column) -> str:

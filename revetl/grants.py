@@ -18,7 +18,7 @@ from revetl.errors import ConfigError
 from revetl.folding import named
 from revetl.project import Project, Source
 
-DIALECTS = ("postgres", "snowflake")
+DIALECTS = ("postgres", "snowflake", "bigquery")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ def script(found: Needs, dialect: str, *, prefix: str = "revetl") -> str:
 
     Args:
         found: from `needs`.
-        dialect: `postgres` or `snowflake`.
+        dialect: one of `DIALECTS`.
         prefix: of the three roles' names.
 
     Raises:
@@ -84,8 +84,10 @@ def script(found: Needs, dialect: str, *, prefix: str = "revetl") -> str:
         raise ConfigError("the roles' prefix has letters, digits and `_` only", hint="revetl grants --roles revetl")
     if dialect not in DIALECTS:
         raise ConfigError(
-            f"there are no roles in {dialect}", hint="revetl grants --dialect postgres (or snowflake) prints the script for it"
+            f"there are no roles in {dialect}", hint=f"revetl grants --dialect {' | '.join(DIALECTS)} prints the script for it"
         )
+    if dialect == "bigquery":
+        return "\n".join(_bigquery(found, prefix)) + "\n"
     lines = _postgres(found, prefix) if dialect == "postgres" else _snowflake(found, prefix)
     return "\n".join([*_head(found, dialect, prefix), *lines]) + "\n"
 
@@ -196,6 +198,44 @@ def _snowflake(found: Needs, prefix: str) -> Iterator[str]:
         yield from _to((run,), *(f"{right} ON SCHEMA {schema}" for right in ("USAGE", "CREATE VIEW", "CREATE TABLE")))
         yield from _to((plan,), f"USAGE ON SCHEMA {schema}", f"SELECT ON FUTURE TABLES IN SCHEMA {schema}",
                        f"SELECT ON FUTURE VIEWS IN SCHEMA {schema}")  # fmt: skip
+
+
+def _bigquery(found: Needs, prefix: str) -> Iterator[str]:
+    """BigQuery has no roles of its own: each job is a service account."""
+    project = found.database or "<project>"
+    account = f"serviceAccount:{prefix.lower().replace('_', '-')}-%s@{project}.iam.gserviceaccount.com"
+    plan, run, admin = (account % name for name in ("plan", "run", "admin"))
+
+    def of(*parts: str) -> str:
+        return ".".join(f"`{part}`" for part in parts)
+
+    def give(role: str, kind: str, name: str, *who: str) -> str:
+        return f"GRANT `roles/bigquery.{role}` ON {kind} {name} TO " + ", ".join(f'"{one}"' for one in who) + ";"
+
+    yield "-- The service accounts of revetl for BigQuery; let an administrator run it. It may be run again."
+    yield "-- plan reads the sources and the state; run keeps the state as well; admin may change what the run made."
+    yield "-- They are made, and may run jobs, by these commands, which are no SQL:"
+    for one in (plan, run, admin):
+        name = one.removeprefix("serviceAccount:").partition("@")[0]
+        yield f"--   gcloud iam service-accounts create {name} --project={project}"
+        yield f"--   gcloud projects add-iam-policy-binding {project} --member={one} --role=roles/bigquery.jobUser"
+    if found.unknown:
+        yield f"-- These models read tables that no source declares: {_comment(', '.join(found.unknown))}."
+        yield "-- Add roles/bigquery.dataViewer for them, or declare them as sources."
+    yield from ("", "-- sources (for a view: ON VIEW)")
+    for source in found.sources:
+        yield give("dataViewer", "TABLE", of(source.database or project, source.schema, source.identifier), plan, run)
+    yield from ("", "-- state; add OPTIONS(location='EU') for the location of the sources")
+    state = of(project, found.state_schema)
+    yield f"CREATE SCHEMA IF NOT EXISTS {state};"
+    yield give("dataEditor", "SCHEMA", state, run)
+    yield give("dataViewer", "SCHEMA", state, plan)
+    yield give("dataOwner", "SCHEMA", state, admin)
+    if found.built:
+        schema = of(project, found.schema)
+        yield from ("", f"-- views and tables that runs make: {_comment(', '.join(found.built))}")
+        yield give("dataEditor", "SCHEMA", schema, run)
+        yield give("dataViewer", "SCHEMA", schema, plan)
 
 
 def _to(roles: Sequence[str], *rights: str) -> Iterator[str]:

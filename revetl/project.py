@@ -113,6 +113,7 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV477": "a test's SQL does not run", "RV478": "a wrong freshness",
     "RV480": "no place for the state", "RV481": "a view or table where the state is elsewhere",
     "RV482": "a state that would vanish", "RV484": "a number with too many digits", "RV485": "state elsewhere, not tried yet",
+    "RV500": "what an experimental warehouse cannot do", "RV501": "no key or login of a warehouse",
 })  # fmt: skip
 CALL = re.compile(r"\w+\(.*\)", re.DOTALL)
 SECTION = re.compile(r"^\s*\[tool\.revetl(\.[^\]]*)?\]", re.MULTILINE)

@@ -13,6 +13,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from revetl.errors import WarehouseError
 from revetl.state import Stream
 from revetl.tables import rates_table
 from revetl.warehouse import Warehouse
@@ -23,6 +24,7 @@ EVERY_S = 15.0
 HELD_MS = 90_000
 BACKFILL = 0.5  # what all backfills get together while no live run sends
 BESIDE_LIVE = 0.1  # and while one does; in this proportion where `backfill_share` is another one
+TRIES = 5
 LEAST = 0.01  # below that a part is as good as none
 
 
@@ -64,18 +66,31 @@ class Share:
         self._held = False
 
     def ask(self, lane: Lane) -> float:
-        """The part for the next while, above 0 and at most 1; or 0: ask again soon. One transaction."""
+        """The part for the next while, above 0 and at most 1; or 0: ask again soon. One transaction.
+
+        Where an engine ends one of two transactions that meet, it is begun again.
+        """
+        for _ in range(TRIES - 1):
+            try:
+                return self._ask(lane)
+            except WarehouseError as error:
+                if "concurrent update" not in error.message:
+                    raise
+        return self._ask(lane)
+
+    def _ask(self, lane: Lane) -> float:
         t, warehouse = self._table, self._warehouse
-        now = sa.select(warehouse.dialect.now_ms().label("ms")).cte("now")
-        others = sa.and_(t.c.owner != self._owner, t.c.until > now.c.ms)
+        now = warehouse.dialect.now_ms()
+        clock = sa.select(now.label("ms"), sa.cast(sa.null(), sa.Text).label("lane"), sa.cast(sa.null(), sa.Double).label("part"))
+        others = sa.select(now, t.c.lane, t.c.part).where(t.c.owner != self._owner, t.c.until > now)
         with warehouse.transaction():
             # whoever asks at the same time waits for this row
             warehouse.execute(sa.update(self._workspace.tables.ctl).values(verified_at=warehouse.dialect.now_ms()))
-            rows = warehouse.fetch(sa.select(now.c.ms, t.c.lane, t.c.part).select_from(now.outerjoin(t, others)))
+            rows = warehouse.fetch(sa.union_all(clock, others))
             held_by = [(str(other), float(held)) for _, other, held in rows if other is not None]
             part = granted(lane, held_by, self._backfill)
             part = part if part >= LEAST else 0.0
-            ms = int(rows[0][0])
+            ms = max(int(row[0]) for row in rows)
             warehouse.execute(sa.delete(t).where(sa.or_(t.c.owner == self._owner, t.c.until <= ms)))
             warehouse.execute(sa.insert(t).values(owner=self._owner, lane=lane, part=part, until=ms + HELD_MS))
         self._held = True

@@ -193,14 +193,18 @@ def gaps(ranges: Iterable[Range], last: int) -> list[Range]:
 
 def read_catalog(warehouse: Warehouse, schema: str) -> Catalog:
     """Every table of the state schema with its columns; empty where the schema does not exist."""
-    rows = warehouse.fetch(
-        sa.text(
-            "SELECT table_name, column_name, data_type, numeric_scale FROM information_schema.columns "
-            "WHERE table_schema = :schema ORDER BY table_name, ordinal_position"
-        ),
-        {"schema": warehouse.dialect.fold(schema)},
-    )
     fold = warehouse.dialect.fold
+    rows: Sequence[Any]
+    if warehouse.dialect.catalog is not None:
+        rows = warehouse.dialect.catalog(warehouse, schema) or ()
+    else:
+        rows = warehouse.fetch(
+            sa.text(
+                "SELECT table_name, column_name, data_type, numeric_scale FROM information_schema.columns "
+                "WHERE table_schema = :schema ORDER BY table_name, ordinal_position"
+            ),
+            {"schema": fold(schema)},
+        )
     catalog: dict[str, dict[str, Column]] = {}
     for table, column, name, scale in rows:
         # Snowflake gives the digits apart, and they make an integer of a number
@@ -210,6 +214,14 @@ def read_catalog(warehouse: Warehouse, schema: str) -> Catalog:
             name=fold(column), kind=kind, native=native, scale=scale_of_name if scale is None else int(scale)
         )
     return catalog
+
+
+def schema_exists(warehouse: Warehouse, schema: str) -> bool:
+    """Whether there is such a schema."""
+    if warehouse.dialect.catalog is not None:
+        return warehouse.dialect.catalog(warehouse, schema) is not None
+    there = "SELECT count(*) FROM information_schema.schemata WHERE schema_name = :schema"
+    return bool(warehouse.fetch(sa.text(there), {"schema": warehouse.dialect.fold(schema)})[0][0])
 
 
 def ensure_schema(warehouse: Warehouse, schema: str, catalog: Catalog) -> None:
@@ -228,9 +240,8 @@ def ensure_schema(warehouse: Warehouse, schema: str, catalog: Catalog) -> None:
     try:
         warehouse.execute(sa.schema.CreateSchema(quoted(schema), if_not_exists=True))
     except WarehouseError as error:
-        there = "SELECT count(*) FROM information_schema.schemata WHERE schema_name = :schema"
         # else another run created it in the same moment
-        if not warehouse.fetch(sa.text(there), {"schema": warehouse.dialect.fold(schema)})[0][0]:
+        if not schema_exists(warehouse, schema):
             raise WarehouseError(
                 f"cannot create the state schema {schema!r}: {error.message}",
                 hint=f"let an owner run: CREATE SCHEMA {name}; and grant its use to the role of this target",

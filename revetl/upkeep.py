@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 
 from revetl.errors import ConfigError, LeaseHeld
 from revetl.latency import latency_table
-from revetl.state import DRAIN_MS, RESET, Catalog, Stream, read_catalog
+from revetl.state import DRAIN_MS, RESET, Catalog, Stream, read_catalog, schema_exists
 from revetl.tables import StreamTables, quoted, runs_table, sync_log_table
 from revetl.warehouse import Warehouse
 
@@ -277,7 +278,8 @@ def reset(warehouse: Warehouse, schema: str, name: str, uid: str) -> None:
     tables = StreamTables(schema=schema, uid=uid)
     catalog = read_catalog(warehouse, schema)
     plans = [t for t in catalog if t.startswith(f"plan__{uid}__")]
-    with warehouse.transaction():
+    # DDL inside a transaction is none on Snowflake, and an error on BigQuery
+    with warehouse.transaction() if warehouse.dialect.transactional_ddl else nullcontext():
         for plan in plans:
             fence = plan.removeprefix(f"plan__{uid}__")
             warehouse.execute(sa.schema.DropTable(tables.plan(int(fence)), if_exists=True))
@@ -410,8 +412,10 @@ def build(warehouse: Warehouse, relation: str, materialized: str, sql: str) -> N
     """
     text = sql.replace(":", r"\:")  # a colon would be read as a bind parameter
     if not warehouse.dialect.transactional_ddl:  # then one statement must do it
-        kind = "TRANSIENT TABLE" if materialized == "table" else "VIEW"
-        warehouse.execute(sa.text(f"CREATE OR REPLACE {kind} {relation} COPY GRANTS AS\n{text}"))
+        snowflake = warehouse.dialect.name == "snowflake"
+        kind = "VIEW" if materialized != "table" else "TRANSIENT TABLE" if snowflake else "TABLE"
+        grants = " COPY GRANTS" if snowflake else ""
+        warehouse.execute(sa.text(f"CREATE OR REPLACE {kind} {relation}{grants} AS\n{text}"))
         return
     with warehouse.transaction():
         if materialized == "table":
@@ -450,8 +454,7 @@ def _written(warehouse: Warehouse, schema: str) -> tuple[bool, sa.Table]:
     name = quoted(schema)
     table = sa.Table("revetl_debug", sa.MetaData(), sa.Column("a", sa.BigInteger), schema=name)
     # only where it is missing: PostgreSQL asks for the right to make schemas even if there is nothing to make
-    there = "SELECT count(*) FROM information_schema.schemata WHERE schema_name = :schema"
-    missing = not warehouse.fetch(sa.text(there), {"schema": warehouse.dialect.fold(schema)})[0][0]
+    missing = not schema_exists(warehouse, schema)
     if missing:
         warehouse.execute(sa.schema.CreateSchema(name, if_not_exists=True))
     warehouse.execute(sa.schema.CreateTable(table))

@@ -242,6 +242,10 @@ def open_warehouse(  # noqa: PLR0913 one call site; each is a plain fact
         from revetl import on_redshift  # noqa: PLC0415
 
         engine, dialect = on_redshift.make_engine(fields, read_only=read_only), on_redshift.REDSHIFT
+    elif kind == "bigquery":
+        from revetl import on_bigquery  # noqa: PLC0415
+
+        engine, dialect = on_bigquery.make_engine(fields, root, read_only=read_only, comment=comment)
     elif kind in ADAPTERS and ADAPTERS[kind].never:
         raise ConfigError(
             f"targets of type {kind!r} are read and not run: {ADAPTERS[kind].never}",

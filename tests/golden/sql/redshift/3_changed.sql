@@ -49,10 +49,9 @@ BEGIN;
 
 UPDATE "revetl_test".ctl__ws SET "verified_at"=(CAST(floor(date_part(:date_part_1, getdate())) AS BIGINT) * :param_1);
 
-WITH now AS
-(SELECT CAST(floor(date_part('epoch', getdate())) AS BIGINT) * 1000 AS ms)
- SELECT now.ms, "revetl_test".rates."lane", "revetl_test".rates."part"
-FROM now LEFT OUTER JOIN "revetl_test".rates ON "revetl_test".rates."owner" != '<owner>' AND "revetl_test".rates."until" > now.ms;
+SELECT CAST(floor(date_part(:date_part_1, getdate())) AS BIGINT) * :param_1 AS ms, CAST(NULL AS VARCHAR(65535)) AS lane, CAST(NULL AS DOUBLE PRECISION) AS part UNION ALL SELECT CAST(floor(date_part(:date_part_1, getdate())) AS BIGINT) * :param_1 AS anon_1, "revetl_test".rates."lane", "revetl_test".rates."part"
+FROM "revetl_test".rates
+WHERE "revetl_test".rates."owner" != :owner_1 AND "revetl_test".rates."until" > CAST(floor(date_part(:date_part_1, getdate())) AS BIGINT) * :param_1;
 
 DELETE FROM "revetl_test".rates WHERE "revetl_test".rates."owner" = :owner_1 OR "revetl_test".rates."until" <= :until_1;
 
