@@ -8,6 +8,7 @@ The map, from the bottom up (imports go this way only):
     dbt, dbtchecks, previous         what a dbt project built, by its files; what that means for a sync; another state
     fromdbt                          the files of a project beside a dbt project
     adapters, profiles               the fields of dbt's adapters, and the target that is chosen
+    sourcefiles                      files that sources declare
     project, compiler, selection     YAML, profiles and Jinja → syncs with their SQL
     dialects, warehouse, tables      the one door to the warehouse; on_duckdb, on_postgres, on_snowflake
                                      (with snowflake_sql), on_redshift (with redshift_dialect), on_bigquery
@@ -24,7 +25,7 @@ The map, from the bottom up (imports go this way only):
     engine                           `diff` and `run`, readable from top to bottom
     upkeep                           looking at the state, and the changes made to it by hand
     latency, unsent                  how old events are when they arrive, and while they do not
-    elsewhere                        a state in another engine than the models
+    elsewhere, carried, pages        a state in another engine than the models; how columns get there; files on the way
     reconcile                        money sent against money in the models
     report, markdown, candidates,    results → text, Markdown, JSON, files; syncs → dbt's exposures
     artifacts

@@ -208,12 +208,16 @@ def _sync(compiled: Compiled, name: str) -> CompiledSync:
     def locate(line: int) -> Where | None:
         return compiled.locate(name, line)
 
-    found = CompiledSync(sync=compiled.syncs[name], sql=compiled.sql(name), locate=locate)
+    found = CompiledSync(sync=compiled.syncs[name], sql=compiled.sql(name), locate=locate, missing=compiled.absent)
     dbt, reads = compiled.dbt, compiled.upstream(name)
     if dbt is None or not reads:
         return found
     stops, notices = dbtchecks.standing(dbt, found.sync, reads, datetime.now(UTC).date())
-    return replace(found, stops=tuple(stops), notices=tuple(notices), missing=lambda said: dbtchecks.not_built(dbt, reads, said))
+
+    def missing(said: str) -> ConfigError | None:
+        return dbtchecks.not_built(dbt, reads, said) or compiled.absent(said)
+
+    return replace(found, stops=tuple(stops), notices=tuple(notices), missing=missing)
 
 
 def _syncs(compiled: Compiled, names: Sequence[str], warehouse: Warehouse) -> list[CompiledSync]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from revetl.contracts import Sync
@@ -18,8 +17,9 @@ from revetl.dbt import Dbt
 from revetl.errors import ConfigError, ProjectErrors, Where
 from revetl.folding import in_quotes, named
 from revetl.profiles import keys_of
-from revetl.project import CALL, Model, Project, Source
+from revetl.project import Model, Project, Source
 from revetl.render import Job, Rendering, Text, cte, loose_end, readable, render
+from revetl.sourcefiles import CALL, absent, places
 
 DBT = "dbt."  # before an id of dbt's, in the graph
 
@@ -58,6 +58,7 @@ class Compiled:
         order: enabled syncs in the order of work: people first.
         parents: node → nodes it reads, by `model.x`, `source.x.y`, `sync.x`, and `dbt.` with an id of dbt's.
         dbt: what a dbt project built, where the project reads one.
+        files: that sources declare, with these sources and their places.
     """
 
     models: Mapping[str, Rendered]
@@ -68,6 +69,11 @@ class Compiled:
     statements: Mapping[str, str]
     lines: Mapping[str, tuple[tuple[int, str], ...]]
     dbt: Dbt | None = None
+    files: Mapping[str, Sequence[tuple[str, Where]]] = field(default_factory=dict)
+
+    def absent(self, message: str) -> ConfigError | None:
+        """The file of a source that a warehouse misses, by what it says."""
+        return absent(self.files, message)
 
     def upstream(self, sync: str) -> tuple[str, ...]:
         """The nodes of dbt that a sync reads, by models of the project or directly; not what these are made of."""
@@ -145,7 +151,7 @@ def compile_project(project: Project, *, environ: Mapping[str, str] | None = Non
     parents |= _above(project, parents)
     return Compiled(
         models=models, syncs=project.syncs, order=order, builds=_builds(project, models, texts), parents=parents,
-        statements=statements, lines=lines, dbt=project.dbt,
+        statements=statements, lines=lines, dbt=project.dbt, files=_declared_files(project),
     )  # fmt: skip
 
 
@@ -262,24 +268,21 @@ def relation_of(source: Source, kind: str = "") -> str:
     return ".".join(in_quotes(named(part, kind), kind) for part in parts if part)
 
 
-_FIRST = re.compile(r"\w+\(\s*(\[[^\]]*\]|'(?:[^']|'')*')", re.DOTALL)
-_LITERAL = re.compile(r"'((?:[^']|'')*)'")
-
-
 def external_files(project: Project) -> tuple[str, ...]:
     """The files and addresses that a project's sources declare: all that its models may read beside the warehouse.
 
     Of a call like `read_csv(['a.csv', 'b.csv'], header=true)` the first argument counts.
     """
-    found: dict[str, None] = {}
-    for source in project.sources.values():
-        place = source.external_location
-        call = _FIRST.match(place)
-        if call is not None:
-            found |= dict.fromkeys(literal.replace("''", "'") for literal in _LITERAL.findall(call[1]))
-        elif place:
-            found[place] = None
-    return tuple(place if "://" in place else os.path.abspath(place) for place in found)  # noqa: PTH100 keeps patterns
+    return tuple(_declared_files(project))
+
+
+def _declared_files(project: Project) -> dict[str, list[tuple[str, Where]]]:
+    found: dict[str, list[tuple[str, Where]]] = {}
+    for name, source in project.sources.items():
+        for place in places(source.external_location):
+            kept = place if "://" in place else os.path.abspath(place)  # noqa: PTH100 keeps patterns
+            found.setdefault(kept, []).append((name, source.where))
+    return found
 
 
 def _built_relation(project: Project, name: str) -> str:

@@ -10,54 +10,28 @@ again. The table is this session's alone and ends with it. From there on all is 
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from revetl import on_duckdb, on_postgres
+from revetl.carried import TRIED, Page, carry, described, fitting
 from revetl.contracts import Sync
-from revetl.dialects import DECIMAL, MAX_DECIMAL_DIGITS, Column, Dialect, Kind, source_column, subquery_text
+from revetl.dialects import Column, subquery_text
 from revetl.engine import CompiledSync
-from revetl.errors import ConfigError, ContractBroken
+from revetl.errors import ConfigError
+from revetl.pages import PageFolder
 from revetl.profiles import Elsewhere
 from revetl.tables import quoted
 from revetl.warehouse import Probe, Warehouse, open_warehouse
 
 PAGE_ROWS = 20_000
-LOOSE_SCALE = 18  # digits behind the point of a PostgreSQL numeric without a scale, in an engine whose decimals have one
-TRIED = frozenset({"duckdb", "postgres"})  # warehouses whose values are known to arrive as they are
-_JSON = frozenset({Kind.JSON, Kind.NESTED})
-
-
-class Hugeint(sa.types.UserDefinedType[Any]):
-    """DuckDB's integer of 128 bits."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: object) -> str:
-        """Its name."""
-        return "HUGEINT"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Carried:
-    """A column on its way.
-
-    Attributes:
-        text: the SQL that gives its values as texts, in the warehouse.
-        type: in the state's engine.
-        digits: how many stand behind its point there, where the warehouse does not say; None elsewhere.
-    """
-
-    column: Column
-    text: Any
-    type: sa.types.TypeEngine[Any]
-    digits: int | None = None
+ARROW_PAGE = "revetl_page"
 
 
 class StateElsewhere(Warehouse):
@@ -70,7 +44,7 @@ class StateElsewhere(Warehouse):
     """
 
     def __init__(
-        self, source: Warehouse, state: Warehouse, *, folder: tempfile.TemporaryDirectory[str], probe: Probe | None = None
+        self, source: Warehouse, state: Warehouse, *, folder: PageFolder | None = None, probe: Probe | None = None
     ) -> None:
         super().__init__(state.engine, state.dialect, probe=probe)
         self.source = source
@@ -84,7 +58,8 @@ class StateElsewhere(Warehouse):
             super().close()
         finally:
             self.source.close()
-            self.folder.cleanup()
+            if self.folder is not None:
+                self.folder.close()
 
     def adopt(self, compiled: CompiledSync) -> CompiledSync:
         """The sync as the engine of the state runs it; its rows come when its columns are asked for."""
@@ -104,26 +79,29 @@ class StateElsewhere(Warehouse):
     def _stage(self, compiled: CompiledSync, sql: str) -> tuple[Column, ...]:
         given = self.source.columns(compiled.sql)
         wanted = {name.lower() for name in read_columns(compiled.sync)}
-        carried = [one for column in given if column.name.lower() in wanted for one in [self._carry(column)] if one]
+        chosen = [column for column in given if column.name.lower() in wanted]
+        carried = [made for column in chosen if (made := carry(column, self.source.dialect, self.dialect)) is not None]
         if not carried:
             return given  # the contract says what is missing
         stage = sa.Table(
             f"stage__{compiled.sync.uid}", sa.MetaData(), *(sa.Column(quoted(c.column.name), c.type) for c in carried),
             prefixes=["TEMPORARY"],
         )  # fmt: skip
-        select = sa.select(*(c.text.label(quoted(c.column.name)) for c in carried)).select_from(subquery_text(compiled.sql, "m"))
+        select = sa.select(*(c.value.label(quoted(c.column.name)) for c in carried)).select_from(subquery_text(compiled.sql, "m"))
+        columnar = self.source.dialect.name == "snowflake" and self.dialect.name == "duckdb" and find_spec("pyarrow") is not None
         # closed at once if the rows do not fit: a reader of PostgreSQL stands in a transaction
-        read: Any = self.source.pages(select, PAGE_ROWS)
+        read: Any = self.source.batches(select) if columnar else self.source.pages(select, PAGE_ROWS)
         with closing(read):
-            pages = _fitting(read, carried, compiled.sync)
-            if self.dialect.name == "postgres":
-                self._into_postgres(stage, pages)
+            if columnar:
+                self._by_columns(stage, read)
+            elif self.dialect.name == "postgres":
+                self._into_postgres(stage, fitting(read, carried, compiled.sync))
             else:
-                self._into_duckdb(stage, pages)
-        made = {column.name: column for column in super().columns(sql)}
-        return tuple(_described(column, made) for column in given)
+                self._into_duckdb(stage, fitting(read, carried, compiled.sync))
+        here = {column.name: column for column in super().columns(sql)}
+        return tuple(described(column, here) for column in given)
 
-    def _into_postgres(self, stage: sa.Table, pages: Iterable[list[tuple[Any, ...]]]) -> None:
+    def _into_postgres(self, stage: sa.Table, pages: Iterable[Page]) -> None:
         names = ", ".join(quoted_text(column.name) for column in stage.columns)
         connection = self.connection.connection.driver_connection
         # a temporary table may be written in a session that is otherwise read-only, if its transaction says so
@@ -138,11 +116,11 @@ class StateElsewhere(Warehouse):
         self.execute(sa.text("COMMIT"))
         self.execute(sa.text(f"ANALYZE {quoted_text(stage.name)}"))  # nothing else looks at temporary tables
 
-    def _into_duckdb(self, stage: sa.Table, pages: Iterable[list[tuple[Any, ...]]]) -> None:
+    def _into_duckdb(self, stage: sa.Table, pages: Iterable[Page]) -> None:
         self.execute(sa.schema.CreateTable(stage))
-        file = Path(self.folder.name) / "rows.json"
-        types = [column.type.compile(dialect=self.engine.dialect) for column in stage.columns]
-        insert = on_duckdb.insert_from(quoted_text(stage.name), types, file)
+        assert self.folder is not None  # noqa: S101 `open_elsewhere` makes it
+        file = self.folder.path / "rows.json"
+        insert = on_duckdb.insert_from(quoted_text(stage.name), self._types(stage), file)
         for page in pages:
             try:
                 on_duckdb.write_rows(file, page)
@@ -150,73 +128,19 @@ class StateElsewhere(Warehouse):
             finally:
                 file.unlink(missing_ok=True)
 
-    def _carry(self, column: Column) -> Carried | None:
-        """How a column travels; None for one that no field can read."""
-        value: Any = source_column(column.name)
-        dialect, kind = self.source.dialect, column.kind
-        text: Any = sa.cast(value, sa.Text)
-        here_duckdb = self.dialect.name == "duckdb"
-        digits = DECIMAL.match(column.native)
-        if kind is Kind.OTHER or (kind is Kind.DECIMAL and digits and int(digits[1]) > MAX_DECIMAL_DIGITS):
-            return None
-        if kind is Kind.DECIMAL and column.scale is None and here_duckdb:
-            kept: Any = sa.Numeric(MAX_DECIMAL_DIGITS, LOOSE_SCALE)
-            return Carried(column=column, text=text, type=kept, digits=LOOSE_SCALE)
-        types: Mapping[Kind, sa.types.TypeEngine[Any]] = {
-            Kind.INTEGER: sa.BigInteger(), Kind.FLOAT: sa.Double(), Kind.BOOLEAN: sa.Boolean(), Kind.DATE: sa.Date(),
-            Kind.TIMESTAMP: sa.TIMESTAMP(), Kind.TIMESTAMP_TZ: sa.TIMESTAMP(timezone=True),
-            Kind.BIG_INTEGER: Hugeint() if here_duckdb else sa.Numeric(MAX_DECIMAL_DIGITS, 0),
-            Kind.DECIMAL: sa.Numeric() if column.scale is None else sa.Numeric(MAX_DECIMAL_DIGITS, column.scale),
-        }  # fmt: skip
-        if kind is Kind.FLOAT:  # a single is told by fewer digits than the double that it is
-            text = sa.cast(sa.cast(value, sa.Double), sa.Text)
-        elif kind in {Kind.TIMESTAMP, Kind.TIMESTAMP_TZ}:
-            text = _iso_time(dialect, value, column)
-        elif kind is Kind.DATE:
-            text = dialect.iso_date(value)
-        elif kind is Kind.NESTED:
-            text = dialect.json_text(value, column)
-        return Carried(column=column, text=text, type=types.get(kind, sa.Text()))
+    def _by_columns(self, stage: sa.Table, batches: Iterable[Any]) -> None:
+        self.execute(sa.schema.CreateTable(stage))
+        connection: Any = self.connection.connection.driver_connection
+        insert = on_duckdb.insert_batch(quoted_text(stage.name), self._types(stage), ARROW_PAGE)
+        for batch in batches:
+            connection.register(ARROW_PAGE, batch.rename_columns([f"c{i}" for i in range(batch.num_columns)]))
+            try:
+                self.execute(sa.text(insert))
+            finally:
+                connection.unregister(ARROW_PAGE)
 
-
-def _iso_time(dialect: Dialect, value: Any, column: Column) -> Any:  # noqa: ANN401 SQL expressions
-    """A timestamp as ISO text with all its microseconds, whatever the style of the session."""
-    if dialect.name == "postgres":
-        return sa.func.to_jsonb(value).op("#>>")(sa.literal_column("'{}'"))
-    zoned = column.kind is Kind.TIMESTAMP_TZ
-    return sa.cast(sa.cast(value, sa.TIMESTAMP(timezone=zoned)), sa.Text)  # nanoseconds are cut here, not rounded there
-
-
-def _described(column: Column, made: Mapping[str, Column]) -> Column:
-    """A column of the model as the state's engine has it; one that was left behind as it is in the warehouse."""
-    here = made.get(column.name)
-    if here is None:
-        return column
-    return replace(here, kind=Kind.JSON, native=column.native) if column.kind in _JSON else here
-
-
-def _fitting(pages: Iterator[list[tuple[Any, ...]]], carried: Sequence[Carried], sync: Sync) -> Iterator[list[tuple[Any, ...]]]:
-    """The pages, once it is sure that no decimal would be rounded.
-
-    Raises:
-        ContractBroken: one would be.
-    """
-    loose = [(i, one) for i, one in enumerate(carried) if one.digits is not None]
-    for page in pages:
-        for i, one in loose:
-            if not all(row[i] is None or _fits(row[i], one.digits or 0) for row in page):
-                raise ContractBroken(
-                    f"sync {sync.name!r}: column {one.column.name!r} is {one.column.native} without a scale, and a value has "
-                    f"more digits than the state's engine keeps ({MAX_DECIMAL_DIGITS}, {one.digits} of them behind the point)",
-                    hint=f"cast it in model {sync.model!r}, for example: cast({one.column.name} as numeric(18, 2))",
-                    where=sync.where, code="RV484",
-                )  # fmt: skip
-        yield page
-
-
-def _fits(text: str, digits: int) -> bool:
-    whole, _, rest = text.lstrip("-").partition(".")
-    return whole.isdigit() and len(whole) <= MAX_DECIMAL_DIGITS - digits and len(rest.rstrip("0")) <= digits
+    def _types(self, stage: sa.Table) -> list[str]:
+        return [column.type.compile(dialect=self.engine.dialect) for column in stage.columns]
 
 
 def placed(compiled: CompiledSync) -> CompiledSync:
@@ -264,14 +188,17 @@ def open_elsewhere(  # noqa: PLR0913 as `open_warehouse`
             f"the state of a {source.dialect.name} warehouse cannot be kept elsewhere yet",
             hint="keep it in the warehouse: take `state:` out of the target in profiles.yml", where=state.where, code="RV485",
         )  # fmt: skip
-    folder = tempfile.TemporaryDirectory(prefix="revetl-", ignore_cleanup_errors=True)
     fields = dict(state.fields)
     if state.kind == "duckdb" and read_only and not _remote(fields["path"]) and not (root / fields["path"]).exists():
         fields["path"] = ":memory:"  # nothing was ever acknowledged, and a diff leaves nothing behind
-    opened = open_warehouse(
-        state.kind, fields, root=root, read_only=read_only, files=[f"{folder.name}/"] if state.kind == "duckdb" else (),
-        comment=comment,
-    )  # fmt: skip
+    folder = PageFolder() if state.kind == "duckdb" else None
+    files = [f"{folder.path}/"] if folder is not None else []
+    try:
+        opened = open_warehouse(state.kind, fields, root=root, read_only=read_only, files=files, comment=comment)
+    except BaseException:
+        if folder is not None:
+            folder.close()
+        raise
     return StateElsewhere(source, opened, folder=folder, probe=probe)
 
 

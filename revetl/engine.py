@@ -1901,7 +1901,7 @@ class _Located(AbstractContextManager[None]):
         if isinstance(error, WarehouseError) and "(57014)" in error.message:
             error.where = self.compiled.locate(1)  # no line is at fault, but the model is what took so long
         if isinstance(error, WarehouseError) and (absent := self.compiled.missing(error.message)) is not None:
-            absent.where = self.compiled.sync.where
+            absent.where = absent.where or self.compiled.sync.where
             raise absent from None
         if isinstance(error, WarehouseError) and (line := error.line_in(self._sql)):
             where = self.compiled.locate(line)

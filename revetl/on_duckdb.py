@@ -53,6 +53,16 @@ def _seconds_duckdb(value: Any) -> Any:  # noqa: ANN401 a SQL expression
     return micros.op("//")(1_000_000) - sa.case((sa.func.mod(micros, 1_000_000) < 0, 1), else_=0)
 
 
+def hint(said: str) -> str:
+    """What to do about an extension that this machine does not have."""
+    found = re.search(r'(?i)(?:download|install|load) extension "(\w+)"|extension "(\w+)" (?:not found|could not be)', said)
+    if not found:
+        return ""
+    name = found[1] or found[2]
+    return (f"let this machine reach extensions.duckdb.org once, or install the extension where it can be had: "
+            f"python -c \"import duckdb; duckdb.sql('INSTALL {name}')\"; then: revetl debug")  # fmt: skip
+
+
 DUCKDB = Dialect(
     name="duckdb",
     kind_of=_duckdb_kind,
@@ -73,6 +83,7 @@ DUCKDB = Dialect(
     strip_zeros=lambda value: without_zeros(sa.cast(value, sa.Text)),
     trim_scale=lambda value: value,  # every decimal has one
     ordered_scan=True,
+    hint=hint,
 )
 
 
@@ -121,6 +132,12 @@ def insert_from(table: str, types: Sequence[str], file: Path) -> str:
             f"maximum_object_size = {MAX_PAGE_BYTES})")  # fmt: skip
 
 
+def insert_batch(table: str, types: Sequence[str], batch: str) -> str:
+    """The statement that reads a registered batch of columns c0, c1, … into a table, each as its column's type."""
+    values = ", ".join(f"CAST(c{i} AS {kind})" for i, kind in enumerate(types))
+    return f"INSERT INTO {table} SELECT {values} FROM {batch}"  # noqa: S608 names of ours
+
+
 def opened(settings: Mapping[str, Any]) -> bool:
     """Whether the owner of profiles.yml lets models read and write any file and address."""
     return str(settings.get("enable_external_access", "")).lower() in {"true", "1", "on"}
@@ -135,7 +152,8 @@ def _configure(connection: Any, settings: Sequence[str]) -> None:  # noqa: ANN40
             connection.execute(setting)
         except Exception as error:  # noqa: BLE001 the driver has no common class for what an extension can raise
             word = " ".join(setting.split(None, 2)[:2])
-            raise ConfigError(f"DuckDB refused `{word}`: {driver_problem(error, '')[0]}") from None
+            said = driver_problem(error, "")[0]
+            raise ConfigError(f"DuckDB refused `{word}`: {said}", hint=hint(said)) from None
 
 
 def _closed(files: Sequence[str], extensions: Sequence[str]) -> list[str]:

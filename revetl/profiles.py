@@ -30,6 +30,7 @@ SECRET_ENDINGS = ("_secret", "_password", "_token", "_passphrase", "_access_key"
 FROM_ENVIRONMENT = re.compile(r"\{\{.*\benv_var\s*\(", re.DOTALL)
 OWN_KEYS = {"destination": Kind.TEXT, "state_schema": Kind.TEXT, "state": Kind.MAPPING}
 STATE_OPTIONS = frozenset({"host", "sslmode", "sslcert", "sslkey", "sslrootcert", "connect_timeout", "application_name"})
+_TOKEN = re.compile(r"([?&])motherduck_token=([^&]*)(&?)")
 SETTINGS = {
     "requests_per_second": float, "operations_per_second": float, "concurrency": int, "max_batch_operations": int,
     "max_batch_bytes": int, "request_deadline_s": float, "attempts": int, "no_progress_s": float,
@@ -338,8 +339,8 @@ class _Reader:
         if problem:  # without the text, which may hold a password
             self.bad(f"the state cannot be kept there: {problem}", given, "state: {in: state/prod.duckdb}", "RV480")
             return None
-        if fields.get("password") is not None and not FROM_ENVIRONMENT.search(given.raw):
-            self.bad("a password is written in the file; a secret comes from the environment", given, code="RV026",
+        if any(isinstance(value, Secret) for value in fields.values()) and not FROM_ENVIRONMENT.search(given.raw):
+            self.bad("a password or token is written in the file; a secret comes from the environment", given, code="RV026",
                      hint="in: \"{{ env_var('DBT_ENV_SECRET_STATE_URL') }}\"")  # fmt: skip
             return None
         return Elsewhere(kind=kind, fields=fields, where=given.where)
@@ -372,8 +373,13 @@ class _Reader:
             self.bad(f"{key!r} must be {problem}", node, code="RV011")
         return None if key == "role" and str(made).lower() in NOTHING else made
 
-    def duckdb(self, values: Mapping[str, Any], nodes: Mapping[str, Node]) -> None:
-        """What models may reach beside the database."""
+    def duckdb(self, values: dict[str, Any], nodes: Mapping[str, Node]) -> None:
+        """What models may reach beside the database; and the token of MotherDuck, which dbt lets stand in the path."""
+        if (token := nodes.get("path")) is not None and (split := without_token(str(values.get("path") or ""))) is not None:
+            values["path"], values["motherduck_token"] = split
+            if not FROM_ENVIRONMENT.search(token.raw):
+                self.bad("a token is written in the file; a secret comes from the environment", token, code="RV026",
+                         hint="motherduck_token: \"{{ env_var('DBT_ENV_SECRET_MOTHERDUCK_TOKEN') }}\"")  # fmt: skip
         files = values.get("external_files")
         if files is not None and not (isinstance(files, list) and all(isinstance(one, str) and one for one in files)):
             self.bad("'external_files' must be a list of texts", nodes["external_files"], code="RV011")
@@ -496,7 +502,8 @@ def state_fields(text: str) -> tuple[str, dict[str, Any], str]:
     if "://" not in text:
         if text == ":memory:":
             return "", {}, "memory is empty again at the next run, which would send everybody again"
-        return "duckdb", {"path": text}, ""
+        path, token = without_token(text) or (text, None)
+        return "duckdb", {"path": path, **({"motherduck_token": token} if token else {})}, ""
     try:
         url = urlsplit(text)
         port = url.port
@@ -513,6 +520,15 @@ def state_fields(text: str) -> tuple[str, dict[str, Any], str]:
     if url.password:
         fields["password"] = Secret(unquote(url.password))
     return "postgres", {name: value for name, value in fields.items() if value}, ""
+
+
+def without_token(path: str) -> tuple[str, Secret] | None:
+    """A path of MotherDuck without the token in it, and that token; None where there is none."""
+    found = _TOKEN.search(path)
+    if found is None:
+        return None
+    rest = path[: found.start()] + (found[1] if found[3] else "") + path[found.end() :]
+    return rest, Secret(unquote(found[2]))
 
 
 def is_secret(key: str) -> bool:

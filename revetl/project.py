@@ -40,6 +40,7 @@ from revetl.profiles import (
 )
 from revetl.render import SECRET_PREFIXES, UNSET, readable, value_of
 from revetl.rules import CHECKS, RULES
+from revetl.sourcefiles import CALL, in_folder
 from revetl.syncfile import NAME, SyncReader, schema
 from revetl.taxonomy import Taxonomy
 from revetl.yamlfile import Node, read
@@ -113,9 +114,9 @@ CODES: Mapping[str, str] = MappingProxyType({
     "RV477": "a test's SQL does not run", "RV478": "a wrong freshness",
     "RV480": "no place for the state", "RV481": "a view or table where the state is elsewhere",
     "RV482": "a state that would vanish", "RV484": "a number with too many digits", "RV485": "state elsewhere, not tried yet",
+    "RV495": "a source's file that is not there",
     "RV500": "what an experimental warehouse cannot do", "RV501": "no key or login of a warehouse",
 })  # fmt: skip
-CALL = re.compile(r"\w+\(.*\)", re.DOTALL)
 SECTION = re.compile(r"^\s*\[tool\.revetl(\.[^\]]*)?\]", re.MULTILINE)
 SETTINGS = {
     "name": str, "profile": str, "model_paths": list, "sync_paths": list, "macro_paths": list, "target_path": str,
@@ -525,8 +526,9 @@ class _Sources:
                 place = self.text(holder, "external_location") if holder is not None else ""
                 place = place.replace("{name}", name).replace("{identifier}", _plain(table, "identifier") or name)
                 if place:
-                    plain = "://" in place or CALL.fullmatch(place)
-                    return place if plain else str((self.root / place).resolve())
+                    if CALL.fullmatch(place):
+                        return in_folder(place, self.root.resolve())
+                    return place if "://" in place else str((self.root / place).resolve())
         return ""
 
     def text(self, node: Node, key: str) -> str:

@@ -101,6 +101,15 @@ class Warehouse:
             finally:
                 result.close()
 
+    def batches(self, statement: sa.Executable) -> Iterator[Any]:
+        """The result as Arrow tables, one for each part that Snowflake's driver gets; it needs pyarrow."""
+        with self._statement(statement):
+            result: CursorResult[Any] = self.connection.execute(statement)
+            try:
+                yield from result.cursor.fetch_arrow_batches()
+            finally:
+                result.close()
+
     def columns(self, sql: str) -> tuple[Column, ...]:
         """Names and types of the columns that a SELECT gives; no row is read."""
         statement = sa.select(sa.text("*")).select_from(subquery_text(sql, "m")).limit(0)
@@ -146,16 +155,22 @@ class Warehouse:
         if self._probe:
             self._probe("after", word)
 
+    @property
+    def _driver_error(self) -> type[Exception]:
+        found: type[Exception] = self.engine.dialect.loaded_dbapi.Error
+        return found
+
     @contextmanager
     def _mapped(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except DBAPIError as error:
-            problem, line = self.dialect.problem(error.orig or error, error.statement or "")
-            line = line or _line_of_file(problem, error.statement or "")
+        except (DBAPIError, self._driver_error) as error:  # its own while pages are read, for they come from it
+            statement = (error.statement or "") if isinstance(error, DBAPIError) else ""
+            problem, line = self.dialect.problem((error.orig or error) if isinstance(error, DBAPIError) else error, statement)
+            line = line or _line_of_file(problem, statement)
             raise WarehouseError(
                 f"the warehouse refused {doing}: {problem}", hint=self.dialect.hint(problem) or _hint(problem), line=line,
-                statement=error.statement or "",
+                statement=statement,
             ) from None  # fmt: skip
         except PendingRollbackError:  # what came before has lost the connection, and has said so
             raise WarehouseError(f"the connection to the warehouse is lost, so {doing} could not be run", hint=LOST) from None

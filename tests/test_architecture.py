@@ -16,15 +16,15 @@ PACKAGE = Path(__file__).resolve().parent.parent / "revetl"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
-        "errors destination ids nearest formats outline rules folding",
-        "contracts yamlfile render ci adapters",
+        "errors destination ids nearest formats outline rules folding pages",
+        "contracts yamlfile render ci adapters sourcefiles",
         "taxonomy versions renames dbt",
         "taxonomyfile dbtchecks previous datatests",
         "tables syncfile profiles values customerio sample identity",
         "dialects project fromdbt delivery connect encode shopify_sample snowflake_sql bigquery_sql",
         "on_duckdb on_postgres on_snowflake on_redshift on_bigquery",
         "redshift_dialect",
-        "diffsql warehouse entities compiler lint",
+        "diffsql warehouse entities compiler lint carried",
         "seal checklist",
         "plan state selection grants reasons purchases drift gates",
         "rates duplicates merges latency history persons",
@@ -42,7 +42,7 @@ SANDBOX = "sandbox"
 SQLALCHEMY = {
     *("tables", "identity", "dialects", "diffsql", "warehouse", "seal", "state", "rates", "upkeep", "engine", "repair", "forget"),
     *("duplicates", "merges", "persons", "purchases", "reconcile", "unsent", "latency", "history", "drift"),
-    *("on_duckdb", "on_postgres", "on_snowflake", "snowflake_sql", "on_redshift", "gates", "elsewhere"),
+    *("on_duckdb", "on_postgres", "on_snowflake", "snowflake_sql", "on_redshift", "gates", "elsewhere", "carried"),
     *("on_bigquery", "bigquery_sql"),
 }
 HTTP = {"customerio", "on_snowflake", "bigquery_sql"}  # the second one asks for an access token; the third names errors

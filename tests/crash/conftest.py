@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,16 +43,22 @@ def database(postgres_uri: str) -> Iterator[Job]:  # noqa: F811 pytest's way
 
 @pytest.fixture
 def stage_on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Stage]]:
-    """Makes a stage on `duckdb` or `postgres`: the two tables, full, and an empty workspace."""
+    """Makes a stage on `duckdb` or `postgres`, or on one of them with the state in the other (`duckdb > postgres`).
+
+    The two tables, full, and an empty workspace.
+    """
     with ExitStack() as stack:
 
         def make(engine: str) -> Stage:
             workspace = stack.enter_context(Sandbox())
-            if engine == "duckdb":
-                job = Job(kind="duckdb", fields={"path": str(tmp_path / "warehouse.duckdb")}, box=address(workspace))
-            else:
-                found: Job = request.getfixturevalue("database")
-                job = Job(kind=found.kind, fields=found.fields, box=address(workspace))
+            jobs = []
+            for kind in engine.split(" > "):
+                if kind == "duckdb":
+                    jobs.append(Job(kind="duckdb", fields={"path": str(tmp_path / "warehouse.duckdb")}, box={}))
+                else:
+                    jobs.append(request.getfixturevalue("database"))
+            state = {"kind": jobs[1].kind, "fields": jobs[1].fields} if len(jobs) > 1 else {}
+            job = replace(jobs[0], box=address(workspace), state=state)
             stage = Stage(base=job, box=workspace, journal=Journal(workspace))
             stage.build()
             return stage

@@ -14,8 +14,10 @@ from revetl import engine as engine_module
 from revetl.contracts import Guards, Initial, Sync, WhenMissing
 from revetl.customerio import TrackSender
 from revetl.delivery import DeliverySettings
+from revetl.elsewhere import open_elsewhere
 from revetl.engine import RunOptions, RunResult
 from revetl.errors import RevetlError
+from revetl.profiles import Elsewhere
 from revetl.sandbox import Sandbox
 from revetl.warehouse import Probe, Warehouse, open_warehouse
 from tests.suites.world import SandboxDestination, World, attribute, orders_sync, people_sync
@@ -27,6 +29,8 @@ class Job:
 
     Attributes:
         kind, fields: of the warehouse, as `open_warehouse` takes them.
+        state: `kind` and `fields` of the engine where the state is, if it is another one.
+        tmp: the folder for temporary files, where it is not the system's.
         box: the workspace's address and keys.
         deletes: people who vanish from the model are deleted.
         more: one more attribute of this name, made from this column (`plan` or `spent`); empty for none.
@@ -55,6 +59,8 @@ class Job:
     baseline: bool = False
     stamped: bool = False
     owner: str = "job"
+    state: dict[str, Any] = field(default_factory=dict)
+    tmp: str = ""
 
     def text(self) -> str:
         """As JSON."""
@@ -80,13 +86,20 @@ class Job:
         return [people_sync(fields=tuple(fields), **rule), events]
 
     def open(self, *, read_only: bool = False, probe: Probe | None = None) -> Warehouse:
+        """Where the state is: the warehouse, or an engine beside it."""
+        if not self.state:
+            return self.source(read_only=read_only, probe=probe)
+        source = self.source(read_only=True, probe=probe)
+        return open_elsewhere(source, Elsewhere(**self.state), root=Path("/"), read_only=read_only, probe=probe)
+
+    def source(self, *, read_only: bool = False, probe: Probe | None = None) -> Warehouse:
         """The warehouse."""
         return open_warehouse(self.kind, self.fields, root=Path("/"), read_only=read_only, probe=probe)
 
     def world(self) -> World:
         """The warehouse and the workspace with this job's syncs."""
         box: Any = SimpleNamespace(**self.box)
-        return World(connect=self.open, box=box, syncs=self.syncs())
+        return World(connect=self.open, box=box, syncs=self.syncs(), source=self.source if self.state else None)
 
 
 def address(box: Sandbox) -> dict[str, str]:

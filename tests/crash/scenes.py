@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
@@ -133,9 +134,10 @@ class Stage:
         )  # fmt: skip
 
     def change(self, *statements: str) -> None:
-        """Change the source."""
-        with closing(self.base.open()) as warehouse:
-            do(warehouse, *statements)
+        """Change the source, or the state where a statement names it."""
+        for of_state, some in groupby(statements, lambda statement: SCHEMA in statement):
+            with closing(self.base.open() if of_state else self.base.source()) as warehouse:
+                do(warehouse, *some)
 
     def orders(self, *people: str) -> str:
         """An INSERT of one more order for each of these people."""
@@ -224,10 +226,11 @@ class Stage:
 
     def compare(self, job: Job, label: str) -> None:
         """Source, state and workspace hold the same."""
-        warehouse = self.base.open()
-        try:
+        with closing(self.base.source()) as warehouse:
             people = {k: (e, p, f"{s:.2f}") for k, e, p, s in ask(warehouse, "SELECT id, email, plan, spent FROM people")}
             orders = {k for (k,) in ask(warehouse, "SELECT order_id FROM orders")}
+        warehouse = self.base.open()
+        try:
             kept = dict(ask(warehouse, f"SELECT _key, plan FROM {SCHEMA}.state__people01"))
             ledger = [k for (k,) in ask(warehouse, f"SELECT _key FROM {SCHEMA}.state__orders01")]
             left = ask(warehouse, "SELECT count(*) FROM information_schema.tables "

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,19 @@ from tests.bars import Bar
 from tests.crash.jobs import Job, perform
 from tests.crash.scenes import SCENES, Stage
 from tests.crash.zygote import Zygote
+from tests.suites.conftest import SPLIT
 
 SEED = 7
 SAMPLE = 4  # boundaries of each scene and engine that are tried where it is not all of them
+
+
+@pytest.fixture
+def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder where runs of this test put their temporary files."""
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
 class Sweep:
@@ -89,6 +101,37 @@ def test_a_kill_is_repaired_by_one_clean_run(
     boundaries = play(Sweep(stage, zygote, scene, tmp_path), every=False)
     assert stage.kills >= SAMPLE - 1
     tell(bar, stage, f"{scene} on {engine}, a sample", boundaries)
+
+
+@pytest.mark.more
+@pytest.mark.parametrize("engine", SPLIT)
+@pytest.mark.parametrize("scene", [scene for scene in SCENES if scene != "unknown before"])  # whose SQL joins both engines
+def test_a_kill_is_repaired_where_the_state_is_elsewhere(
+    scene: str, engine: str, stage_on: Callable[[str], Stage], zygote: Zygote, tmp_path: Path, pages: Path, bar: Bar
+) -> None:
+    """A sample of the boundaries, those of both engines; and the pages that a dead run left are gone after the next one."""
+    stage = stage_on(engine)
+    stage.base = replace(stage.base, tmp=str(pages))
+    boundaries = play(Sweep(stage, zygote, scene, tmp_path), every=False)
+    assert stage.kills >= SAMPLE - 1
+    assert list(pages.iterdir()) == []
+    tell(bar, stage, f"{scene}, {engine}, a sample", boundaries)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("engine", SPLIT)
+@pytest.mark.parametrize("scene", ["first load", "steady"])
+def test_a_kill_at_any_boundary_is_repaired_where_the_state_is_elsewhere(
+    scene: str, engine: str, stage_on: Callable[[str], Stage], zygote: Zygote, tmp_path: Path, pages: Path, bar: Bar
+) -> None:
+    """All of them, those of both engines."""
+    stage = stage_on(engine)
+    stage.base = replace(stage.base, tmp=str(pages))
+    boundaries = play(Sweep(stage, zygote, scene, tmp_path), every=True)
+    assert boundaries >= stage.kills > 60
+    assert list(pages.iterdir()) == []
+    assert stage.seen["before", "INSERT"] or engine != "postgres > duckdb"  # in that moment a page lies in its file
+    tell(bar, stage, f"{scene}, {engine}, every boundary", boundaries)
 
 
 @pytest.mark.soak

@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from dataclasses import dataclass, replace
@@ -185,6 +186,7 @@ def _child(
     """One run; does not come back."""
     report = os.open(f"{out}.{number}" if number else out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     code = 70
+    tempfile.tempdir = job.tmp or None
     try:
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)

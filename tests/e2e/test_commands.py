@@ -10,8 +10,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 import pytest
@@ -28,11 +29,11 @@ class Terminal:
         self.folder = folder
         self.environ = {**ENVIRON, "HOME": str(folder)}
 
-    def __call__(self, *arguments: str, code: int | None = 0) -> str:
-        """Run `revetl …`; what it printed on both streams."""
+    def __call__(self, *arguments: str, code: int | None = 0, environ: Mapping[str, str] = MappingProxyType({})) -> str:
+        """Run `revetl …`, with more variables; what it printed on both streams."""
         done = subprocess.run(
-            [sys.executable, "-m", "revetl", *arguments], check=False, cwd=self.folder, env=self.environ, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "revetl", *arguments], check=False, cwd=self.folder, env={**self.environ, **environ},
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         assert code is None or done.returncode == code, f"{done.returncode}: {done.stdout}"
         assert "Traceback" not in done.stdout

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from revetl import ci
-from revetl.elsewhere import _fits, read_columns
+from revetl.carried import fits as kept_whole
+from revetl.elsewhere import read_columns
 from revetl.errors import ConfigError
 from revetl.profiles import Secret, keys_of, state_fields
 from tests.suites.world import orders_sync, people_sync
@@ -88,4 +89,4 @@ def test_only_columns_that_a_sync_reads_leave_the_warehouse() -> None:
      ("9" * 21, False), ("NaN", False), ("Infinity", False)],
 )  # fmt: skip
 def test_a_decimal_is_never_rounded(text: str, fits: bool) -> None:
-    assert _fits(text, 18) is fits
+    assert kept_whole(text, 18) is fits

@@ -128,7 +128,7 @@ def test_sources_are_dbts(tmp_path: Path) -> None:
     assert (b.database, b.schema, b.identifier) == ("lake", "l1_dev", "B2")
     assert found["files.one"].external_location == str(tmp_path / "data" / "one.parquet")
     assert found["files.two"].external_location == "s3://bucket/two.csv"
-    assert found["files.three"].external_location == "read_csv('x.csv', header=true)"
+    assert found["files.three"].external_location == f"read_csv('{tmp_path}/x.csv', header=true)"
     assert found["files.four"].external_location == "/abs/four.json"
     assert str(found["raw.b"].where) == "models/sources.yml:10:9"
 
