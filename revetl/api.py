@@ -32,7 +32,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from revetl import __version__, artifacts, dbtchecks, previous
-from revetl.compiler import Compiled, compile_project, external_files
+from revetl.compiler import Build, Compiled, compile_project, external_files
 from revetl.compiler import write_compiled as write_compiled_files
 from revetl.errors import ConfigError, RevetlError, WarehouseError, Where
 from revetl.nearest import near
@@ -393,6 +393,7 @@ def diff(  # noqa: PLR0913 the command's options
     ci.may_read(os.environ if environ is None else environ)
     compiled = compile_project(project, environ=environ)
     names = _chosen(project, compiled, select, exclude)
+    _builds(project, compiled, names)
     with _warehouse(project, "diff", read_only=True) as warehouse:
         engine = _engine(project, compiled, warehouse, observer or Silent())
         syncs = _syncs(compiled, names, warehouse)
@@ -421,6 +422,7 @@ def candidates(
     ci.may_read(os.environ if environ is None else environ)
     compiled = compile_project(project, environ=environ)
     names = _chosen(project, compiled, select, exclude)
+    _builds(project, compiled, names)
     if not any(compiled.syncs[name].is_person for name in names):
         raise ConfigError("no person sync is selected", hint="revetl identity report")
     with _warehouse(project, "identity report", read_only=True) as warehouse:
@@ -451,6 +453,7 @@ def reconcile(
     ci.may_read(os.environ if environ is None else environ)
     compiled = compile_project(project, environ=environ)
     names = _chosen(project, compiled, select, exclude)
+    _builds(project, compiled, names)
     with _warehouse(project, "reconcile", read_only=True) as warehouse:
         engine = _engine(project, compiled, warehouse, Silent())
         return compare(engine, _syncs(compiled, names, warehouse), days=days)
@@ -531,26 +534,34 @@ def _key_print(project: Project) -> str:
     return hashlib.sha256(f"{d.site_id.reveal()}:{d.api_key.reveal()}".encode()).hexdigest()[:12]
 
 
+def _builds(project: Project, compiled: Compiled, names: Sequence[str]) -> list[Build]:
+    """The views and tables that the selected syncs read, in their order.
+
+    Raises:
+        ConfigError: there is one, and nothing is written to this warehouse.
+    """
+    needed: set[str] = set()
+    front = {f"sync.{name}" for name in names}
+    while front:
+        needed |= front
+        front = {parent for node in front for parent in compiled.parents.get(node, ())} - needed
+    found = [build for build in compiled.builds if f"model.{build.name}" in needed]
+    if found and project.target.state is not None:
+        raise ConfigError(
+            f"model {found[0].name!r} is to be a {found[0].materialized}, and where the state is kept elsewhere nothing is "
+            "written to the warehouse", hint="let it be ephemeral, or let dbt build it and read it by source()",
+            where=Where(file=project.models[found[0].name].path), code="RV481",
+        )  # fmt: skip
+    return found
+
+
 def _build(
     project: Project, compiled: Compiled, names: Sequence[str], warehouse: Warehouse, observer: Observer
 ) -> None:
     """Make the views and tables that the selected syncs read, in their order; each replaces the old one whole."""
     from revetl import upkeep
 
-    needed: set[str] = set()
-    front = {f"sync.{name}" for name in names}
-    while front:
-        needed |= front
-        front = {parent for node in front for parent in compiled.parents.get(node, ())} - needed
-    for build in compiled.builds:
-        if f"model.{build.name}" not in needed:
-            continue
-        if project.target.state is not None:
-            raise ConfigError(
-                f"model {build.name!r} is to be a {build.materialized}, and where the state is kept elsewhere nothing is written "
-                "to the warehouse", hint="let it be ephemeral, or let dbt build it and read it by source()",
-                where=Where(file=project.models[build.name].path), code="RV481",
-            )  # fmt: skip
+    for build in _builds(project, compiled, names):
         observer.note(f"building {build.materialized} {build.name}")
         try:
             upkeep.build(warehouse, build.relation, build.materialized, build.sql)

@@ -128,14 +128,16 @@ def test_types_of_snowflake_arrive_as_they_are(world: World, columnar: bool, mon
         monkeypatch.setitem(sys.modules, "pyarrow", None)
     wide = 12345678901234567890123456789012345678
     world.sql(
-        "CREATE OR REPLACE TABLE people (id number(38,0), email text, empty text, plan number(38,9), d float, small number(9,0), "
-        "wide number(38,0), b boolean, day date, moment timestamp_tz, kept timestamp_ltz, naive timestamp_ntz, j variant, "
+        "DROP TABLE people",
+        "CREATE OR REPLACE TABLE raw (id number(38,0), email text, empty text, plan number(38,9), d float, small number(9,0), "
+        "b boolean, day date, moment timestamp_tz, kept timestamp_ltz, naive timestamp_ntz, j variant, "
         "unused text)",
-        f"INSERT INTO people SELECT 9007199254740993, '{ODD.replace(chr(92), chr(92) * 2)}', '', 0.123456789, 0.1::float / 3, "
-        f"-7, {wide}, true, '2024-02-29'::date, '2024-01-01 00:00:00.999999 +0200'::timestamp_tz, "
-        "'2023-12-31 22:00:00.5 +0000'::timestamp_ltz, '2024-02-03 23:59:59.5'::timestamp_ntz, "
+        f"INSERT INTO raw SELECT 9007199254740993, '{ODD.replace(chr(92), chr(92) * 2)}', '', 0.123456789, 0.1::float / 3, "
+        "-7, true, '2024-02-29'::date, '2024-01-01 00:00:00.999999 +02:00'::timestamp_tz, "
+        "'2023-12-31 22:00:00.5 +00:00'::timestamp_tz::timestamp_ltz, '2024-02-03 23:59:59.5'::timestamp_ntz, "
         "parse_json('{\"a\": [1, 2.5, null], \"b\": \"x\"}'), 'x'",
-        "INSERT INTO people (id) VALUES (2)",
+        "INSERT INTO raw (id) VALUES (2)",
+        f"CREATE VIEW people AS SELECT *, CASE WHEN b THEN {wide} END AS wide FROM raw",  # fakesnow's tables keep 64 bits
     )
     world.syncs[0] = people_sync(fields=(
         attribute("email"), attribute("empty"), attribute("plan", "number"), attribute("d", "number"),
@@ -179,7 +181,7 @@ def test_people_and_events_of_snowflake_change_and_the_warehouse_is_only_read(wo
     second = world.run(backfill=True)
 
     assert [s.acknowledged for s in first.syncs] == [2, 2]
-    assert [s.counts.planned for s in planned.syncs if s.counts] == [1, 1]
+    assert [s.counts.planned for s in planned.syncs] == [1, 1]
     assert [s.acknowledged for s in second.syncs] == [1, 1]
     assert (world.person("a") or {})["plan"] == "pro"
     assert world.source is not None
@@ -194,7 +196,7 @@ def test_many_rows_of_snowflake_arrive_whole(world: World) -> None:
     world.sql("CREATE OR REPLACE TABLE people AS SELECT seq AS id, 'p' || seq || '@example.com' AS email, 'x' AS plan, "
               "1.5 AS spent FROM (SELECT row_number() OVER (ORDER BY 1) AS seq FROM table(generator(rowcount => 50000)))")
 
-    assert [s.counts.created for s in world.diff("people").syncs if s.counts] == [50_000]
+    assert [s.counts.created for s in world.diff("people").syncs] == [50_000]
 
 
 @pytest.mark.parametrize("world", ["duckdb > postgres"], indirect=True)
@@ -209,7 +211,7 @@ def test_a_value_that_stops_the_model_after_many_pages_is_an_error_of_the_wareho
     fine = world.run("people")
 
     assert isinstance(stopped.syncs[0].error, WarehouseError)
-    assert "ConversionException" in stopped.syncs[0].error.message
+    assert "the warehouse refused Select: " in stopped.syncs[0].error.message
     assert fine.syncs[0].acknowledged == 3
 
 

@@ -49,7 +49,7 @@ def rows(found: Compiled, sync: str) -> list[Any]:
         ("from {{ source('files', 'csv') }}", "from read_csv('{root}/it''s/csv.csv')"),
         ("from {{ source('files', 'gz') }}", "from read_json('{root}/x.jsonl.gz')"),
         ("from {{ source('files', 's3') }}", "from read_parquet('s3://b/x.parquet')"),
-        ("from {{ source('files', 'call') }}", "from read_csv('x', header=true)"),
+        ("from {{ source('files', 'call') }}", "from read_csv('{root}/x', header=true)"),
         ("from {{ source('files', 'odd') }}", "from '{root}/x.shp'"),
         ("from {{ this }}", 'from "main"."people"'),
         ("select 1{{ log('x', info=True) }}{{ config(tags=['a']) }}", "select 1"),
