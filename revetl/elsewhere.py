@@ -32,6 +32,7 @@ from revetl.warehouse import Probe, Warehouse, open_warehouse
 
 PAGE_ROWS = 20_000
 ARROW_PAGE = "revetl_page"
+WHY = {"redshift": "its driver holds a whole result in memory"}  # what keeps a warehouse from being one of TRIED
 
 
 class StateElsewhere(Warehouse):
@@ -184,8 +185,9 @@ def open_elsewhere(  # noqa: PLR0913 as `open_warehouse`
         ConfigError: values of this warehouse were never tried on their way.
     """
     if source.dialect.name not in TRIED:
+        why = WHY.get(source.dialect.name, "its values were never tried on their way")
         raise ConfigError(
-            f"the state of a {source.dialect.name} warehouse cannot be kept elsewhere yet",
+            f"the state of a {source.dialect.name} warehouse cannot be kept elsewhere yet: {why}",
             hint="keep it in the warehouse: take `state:` out of the target in profiles.yml", where=state.where, code="RV485",
         )  # fmt: skip
     fields = dict(state.fields)

@@ -104,6 +104,7 @@ class Stage:
         doubled: events with more or less than one effect.
         wrong: rows that the workspace has not as the source has them, after one clean run.
         kills: how many.
+        pages_left: kills that left a page of rows in a file.
         kill: runs a job in a process of its own and kills it at the n-th boundary of a name.
         fences: of each stream, before the run that is killed.
     """
@@ -118,6 +119,7 @@ class Stage:
     doubled: int = 0
     wrong: int = 0
     kills: int = 0
+    pages_left: int = 0
     kill: Callable[[Job, tuple[str, str], int], None] = lambda *_: None
     fences: dict[str, int] = field(default_factory=dict)
 

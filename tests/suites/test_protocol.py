@@ -455,7 +455,7 @@ def test_the_age_of_an_unanswered_event_counts_from_the_run_that_sent_it(world: 
         """The process is gone."""
 
     def die(when: str, word: str) -> None:
-        if (when, word.upper()) == ("before", "INSERT") and next(inserts) == 3:  # rate, contract, acknowledgement
+        if (when, word.upper()) == ("before", "INSERT") and next(inserts) == 3 + world.pages:  # rate, contract, acknowledgement
             raise Died
 
     inserts = count(1)
@@ -494,7 +494,7 @@ def test_after_a_checkpoint_that_failed_the_next_run_still_waits(world: World) -
     world.sql("UPDATE people SET plan = 'B'")
 
     def fails(when: str, word: str) -> None:
-        if (when, word.upper()) == ("before", "INSERT") and next(inserts) == 2:
+        if (when, word.upper()) == ("before", "INSERT") and next(inserts) == 2 + world.pages:
             raise WarehouseError("the warehouse refused Insert: a lock")
 
     inserts = count(1)
@@ -577,7 +577,7 @@ def test_many_ranges_are_folded_through_the_table_of_acknowledgements(world: Wor
     assert world.ask(f"SELECT count(*) FROM {SCHEMA}.state__people01") == [(2,)]
     world.sql("UPDATE people SET plan = 'new' WHERE id = 'a'", "INSERT INTO people VALUES ('c', NULL, 'free', 1)")
     assert world.run("people").exit_code == ExitCode.OK
-    assert world.ask(f"SELECT id FROM people WHERE id NOT IN (SELECT _key FROM {SCHEMA}.state__people01)") == []
+    assert set(world.ask("SELECT id FROM people")) == set(world.ask(f"SELECT _key FROM {SCHEMA}.state__people01"))
     counts = world.run("people").syncs[0].counts
     assert counts is not None
     assert counts.unchanged == 3

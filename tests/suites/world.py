@@ -121,6 +121,7 @@ class World:
         journeys: what the taxonomy says of them.
         gate: makes the tests that stand before the syncs.
         source: opens the warehouse to write, where `connect` opens that of the state beside it.
+        state: the engine of the state, where it is another one.
     """
 
     connect: Callable[..., Warehouse]
@@ -133,6 +134,7 @@ class World:
     journeys: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     gate: Callable[[Warehouse], Gate] | None = None
     source: Callable[[], Warehouse] | None = None
+    state: str = ""
 
     def sql(self, *statements: str) -> None:
         """Change the warehouse as its users would."""
@@ -186,6 +188,11 @@ class World:
         """The world's syncs; each reads the table of its name."""
         written = self.written(names)
         return [placed(one) for one in written] if self.source is not None else written
+
+    @property
+    def pages(self) -> int:
+        """The INSERTs of a run of one sync that bring its rows, fewer than a page, to a state that is elsewhere."""
+        return 1 if self.state == "duckdb" else 0
 
     @property
     def staging(self) -> int:
@@ -372,7 +379,7 @@ def elsewhere(
         opened = source(read_only=True)
         return world.adopted(open_elsewhere(opened, state, root=folder, read_only=read_only, probe=probe))
 
-    world.source, world.connect = source, connect
+    world.source, world.connect, world.state = source, connect, state.kind
     yield world
 
 
