@@ -157,7 +157,7 @@ class Warehouse:
 
     @property
     def _driver_error(self) -> type[Exception]:
-        found: type[Exception] = self.engine.dialect.loaded_dbapi.Error
+        found: type[Exception] = getattr(self.engine.dialect.loaded_dbapi, "Error", DBAPIError)
         return found
 
     @contextmanager
