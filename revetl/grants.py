@@ -189,6 +189,9 @@ def _snowflake(found: Needs, prefix: str) -> Iterator[str]:
     yield f"CREATE TRANSIENT SCHEMA IF NOT EXISTS {state};"
     yield f"GRANT OWNERSHIP ON SCHEMA {state} TO ROLE {admin} COPY CURRENT GRANTS;"
     yield from _to((run,), f"USAGE ON SCHEMA {state}", f"CREATE TABLE ON SCHEMA {state}")
+    # a list of forgotten people that runs cannot read would be no list for them
+    rows = "SELECT, INSERT, UPDATE, DELETE ON"
+    yield from _to((run,), f"{rows} ALL TABLES IN SCHEMA {state}", f"{rows} FUTURE TABLES IN SCHEMA {state}")
     yield from _to((plan,), f"USAGE ON SCHEMA {state}", f"SELECT ON ALL TABLES IN SCHEMA {state}",
                    f"SELECT ON FUTURE TABLES IN SCHEMA {state}")  # fmt: skip
     if found.built:

@@ -137,7 +137,7 @@ def problem(error: BaseException, _statement: str) -> tuple[str, int]:
     return f"{text}: {said[:LONGEST_PROBLEM]}", int(place[1]) if place else 0
 
 
-def hint(said: str, *, role: str, user: str) -> str:
+def hint(said: str, *, role: str, user: str, database: str = "") -> str:
     """What to do about it, with the statement that gives a missing right."""
     lowered, who = said.lower(), role or "<the role of this target>"
     missing = re.search(r"insufficient privileges to operate on (\w[\w ]*?) '?([^\s'.]+(?:\.[^\s'.]+)*)'?", lowered)
@@ -150,7 +150,7 @@ def hint(said: str, *, role: str, user: str) -> str:
             f"let an owner run: GRANT {right} ON {kind.upper()} {name} TO ROLE {who}; "
             "or all of them at once: revetl grants --dialect snowflake"
         )
-    unseen = re.search(r"(\w+) '?([^\s']+)'? does not exist or not authorized", said)
+    unseen = re.search(r"(\w+) (?:'([^']+)'|(\S+)) does not exist or not authorized", said)
     if "role" in lowered and ("not granted" in lowered or "does not exist or not authorized" in lowered):
         return f"correct `role:` of the target in profiles.yml, or let an administrator run: GRANT ROLE {who} TO USER {user};"
     if unseen:
@@ -158,9 +158,15 @@ def hint(said: str, *, role: str, user: str) -> str:
             unseen[1].lower(), "SELECT ON TABLE"
         )
         return (
-            f"is the name right, and the target's database? If it is there: GRANT {kind} {unseen[2]} TO ROLE {who}; "
+            f"is the name right, and the target's database? If it is there: GRANT {kind} {unseen[2] or unseen[3]} TO ROLE {who}; "
             "`revetl grants --dialect snowflake` prints all that is needed"
         )
+    if "does not have a current database" in lowered:  # a login takes any name, whether it is there or not
+        return (f"is `database: {database}` of the target right? If it is there, let an owner run: "
+                f"GRANT USAGE ON DATABASE {database or '<it>'} TO ROLE {who};")  # fmt: skip
+    if "does not have a current schema" in lowered:
+        return (f"is `schema:` of the target right? If it is there, let an owner run: GRANT USAGE ON SCHEMA <it> TO ROLE {who}; "
+                "or name the schema in the model")  # fmt: skip
     if "no active warehouse" in lowered or "(000606" in said:
         return f"name a `warehouse:` in the target, and let an owner run: GRANT USAGE ON WAREHOUSE <it> TO ROLE {who};"
     if any(sign in said for sign in ("(000625", "(000630", "(000604")):
@@ -193,8 +199,8 @@ def make_engine(
             hint="pip install 'revetl[snowflake]'", code="RV424",
         ) from None  # fmt: skip
     engine = snowflake_sql.engine(connect_arguments(fields, root, read_only=read_only, comment=comment), read_only=read_only)
-    role, user = str(fields.get("role") or ""), str(fields.get("user") or "")
-    return engine, replace(SNOWFLAKE, problem=problem, hint=lambda said: hint(said, role=role, user=user))
+    who = {name: str(fields.get(name) or "") for name in ("role", "user", "database")}
+    return engine, replace(SNOWFLAKE, problem=problem, hint=lambda said: hint(said, **who))
 
 
 def connect_arguments(fields: Mapping[str, Any], root: Path, *, read_only: bool, comment: str = "") -> dict[str, Any]:
@@ -212,6 +218,8 @@ def connect_arguments(fields: Mapping[str, Any], root: Path, *, read_only: bool,
         "TIMEZONE": "UTC",  # naive and zoned values mean the same on every machine
         "LOCK_TIMEOUT": LOCK_S,
         "ABORT_DETACHED_QUERY": True,  # a statement of a process that died does not go on
+        "ROWS_PER_RESULTSET": 0,  # an account's limit would cut off the catalog and the plan
+        "QUOTED_IDENTIFIERS_IGNORE_CASE": False,  # names of ours are quoted, and two may differ in case only
         **({"STATEMENT_TIMEOUT_IN_SECONDS": int(limit_s)} if limit_s else {}),
         **(fields.get("session_parameters") or {}),
     }

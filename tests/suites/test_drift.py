@@ -89,7 +89,7 @@ def test_columns_that_change_or_go(watched: World) -> None:
     watched.run()
     watched.sql("ALTER TABLE people DROP COLUMN note")
     assert warned(watched) == ["RV265"]
-    watched.sql("ALTER TABLE people ALTER COLUMN spent TYPE decimal(18,3)")
+    watched.retype("people", "spent", "decimal(18,3)")
     assert [p.code for p in watched.diff().syncs[0].problems] == ["RV269"]
     watched.syncs = [people_sync(drift=replace(DRIFT, types=DriftAction.OFF))]
     assert watched.diff().syncs[0].problems == ()

@@ -186,9 +186,9 @@ def test_an_event_may_make_its_person_and_the_plan_says_what_that_costs(world: W
 def test_a_plan_of_many_chunks_is_sent_in_the_order_of_its_numbers(world: World) -> None:
     """Several threads write it, and none has to wait for the other."""
     world.sql(
-        "INSERT INTO people SELECT 'p' || i, 'p' || i || '@example.com', 'free', 0 FROM generate_series(1, 300) AS t(i)",
-        "INSERT INTO orders SELECT 'x' || i, 'p' || (1 + i % 300), now() - INTERVAL '100 hours' - i * INTERVAL '1 second', 1 "
-        "FROM generate_series(1, 20000) AS t(i)",
+        f"INSERT INTO people SELECT 'p' || i, 'p' || i || '@example.com', 'free', 0 FROM {world.numbers(300)}",
+        f"INSERT INTO orders SELECT 'x' || i, 'p' || (1 + i % 300), {world.ago('100 + i / 3600.0')}, 1 "
+        f"FROM {world.numbers(20_000)}",
     )
 
     result = world.run(backfill=True)

@@ -37,10 +37,7 @@ def forgetting(world: World, act: str, *keys: str, settings: Any = FAST) -> Rece
 def rows_of(world: World, key: str) -> int:
     """Rows in any of revetl's tables that hold this text."""
     found = 0
-    tables = world.ask(
-        f"SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = '{SCHEMA}'"
-    )
-    for table, column in tables:
+    for table, column in world.state_columns():
         found += world.ask(f"SELECT count(*) FROM {SCHEMA}.\"{table}\" WHERE CAST(\"{column}\" AS varchar) = '{key}'")[0][0]
     return int(found)
 

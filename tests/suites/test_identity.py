@@ -269,7 +269,7 @@ def test_a_plan_of_many_rows_is_read_in_the_order_in_which_it_is_sent(world: Wor
     """An engine may write what it has joined in another order than it was numbered in."""
     people(world, SENDS)
     model(world)
-    world.sql("INSERT INTO people SELECT CAST(i AS text), 'u' || i || '@x.com', 'free', 1 FROM generate_series(1, 40000) AS t(i)")
+    world.sql(f"INSERT INTO people SELECT CAST(i AS text), 'u' || i || '@x.com', 'free', 1 FROM {world.numbers(40_000)}")
     assert world.run(baseline=True).exit_code == ExitCode.OK
 
     result = world.run(settings=replace(FAST, max_batch_operations=1_000), full_refresh=True)

@@ -39,8 +39,7 @@ def money(rows: int, value: str) -> Money:
 
 
 def test_after_a_clean_run_the_difference_is_0_to_the_last_digit(shop: World) -> None:
-    shop.sql("INSERT INTO orders SELECT 'c' || i, 'a', current_timestamp - i * interval '1 hour', 0.1, 'USD' "
-             "FROM generate_series(1, 40) t(i)")  # fmt: skip
+    shop.sql(f"INSERT INTO orders SELECT 'c' || i, 'a', {shop.ago('i')}, 0.1, 'USD' FROM {shop.numbers(40)}")
     refund(shop, "r1", "o1", value=4.99)
     before = reconciled(shop)
     assert not before.agrees

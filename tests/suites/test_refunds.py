@@ -40,8 +40,7 @@ def shop(world: World) -> World:
 
 def refund(world: World, key: str, order: str, person: str = "a", *, hours: float = 0.5, value: float = 5) -> None:
     """One more refund."""
-    world.sql(f"INSERT INTO refunds VALUES ('{key}', '{order}', '{person}', "
-              f"current_timestamp - {hours} * interval '1 hour', {value}, 'EUR')")  # fmt: skip
+    world.sql(f"INSERT INTO refunds SELECT '{key}', '{order}', '{person}', {world.ago(hours)}, {value}, 'EUR'")
 
 
 def refunded(world: World) -> int:

@@ -16,15 +16,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from revetl.contracts import Guards, Limit
 from revetl.delivery import RealClock
 from revetl.engine import CompiledSync
 from revetl.errors import ExitCode, WarehouseError, Where
 from revetl.sandbox import Sandbox
 from revetl.warehouse import Warehouse, open_warehouse
-from tests.suites.world import SCHEMA, World, attribute, people_sync, snowflake_world
+from tests.suites.world import SCHEMA, SandboxDestination, World, attribute, people_sync, snowflake_world
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "sql" / "snowflake"
 WRITE = os.environ.get("REVETL_GOLDEN") == "write"  # the tests themselves see no such variable
+UNCHANGED_WRITES, CHANGED_WRITES = 4, 25  # of a run of people: INSERT, UPDATE, DELETE and MERGE
 UNCHANGED, CHANGED = 20, 75  # statements of a run of people and events; the first as on every other warehouse
 
 
@@ -115,6 +117,49 @@ def test_the_sql_of_a_first_load_of_an_unchanged_run_and_of_one_with_changes(sno
             assert not re.search(r"\n(CREATE|ALTER|DROP) ", inside)
         assert not re.search(r"\(\([^)]*,[^)]*\), \(", text), "no lists of row values"
     assert snow.person("c") == {"email": "cem@example.com", "spent": "1"}
+
+
+def test_the_number_of_statements_does_not_depend_on_the_number_of_rows(snow: World) -> None:
+    """And of those that write there are few: each keeps a table's rows for itself while it runs."""
+    written = Written(snow)
+    snow.syncs = [people_sync(guards=Guards(max_changes=Limit(share=1.0)))]
+    found = {}
+    for rows in (2, 400):
+        snow.sql("DELETE FROM people", f"INSERT INTO people SELECT 'p' || i, 'p' || i, 'free', i FROM {snow.numbers(rows)}")
+        snow.run("people", baseline=True, clock=Calm(), full_refresh=True)
+        snow.sql(f"UPDATE people SET plan = 'v{rows}'")
+        written.statements.clear()
+        assert snow.run("people", clock=Calm()).syncs[0].acknowledged == rows
+        changed = list(written.statements)
+        written.statements.clear()
+        assert snow.run("people", clock=Calm()).syncs[0].counts.unchanged == rows
+        found[rows] = [[writes(all_of_it) for all_of_it in (changed, written.statements)], len(changed), len(written.statements)]
+    assert found[2] == found[400]
+    (when_changed, when_unchanged), *_ = found[2]
+    assert when_unchanged <= UNCHANGED_WRITES
+    assert when_changed <= CHANGED_WRITES
+
+
+def writes(statements: list[str]) -> int:
+    """How many of them change rows."""
+    return sum(1 for statement in statements if re.match("INSERT|UPDATE|DELETE|MERGE", statement))
+
+
+def test_no_transaction_is_open_while_a_request_is_on_its_way(snow: World) -> None:
+    written = Written(snow)
+    seen: list[int] = []
+
+    class Watching(SandboxDestination):
+        def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> Any:
+            """Post a batch."""
+            words = [statement.split(None, 1)[0] for statement in written.statements]
+            seen.append(words.count("BEGIN") - words.count("COMMIT") - words.count("ROLLBACK"))
+            return super().send(body, deadline_s=deadline_s, path=path)
+
+    assert snow.run(backfill=True, destination=lambda: Watching(snow.box)).exit_code == ExitCode.OK
+    assert seen
+    assert set(seen) == {0}
+    assert "BEGIN" in written.statements
 
 
 def test_a_read_only_session_sends_no_other_statement_than_select(snow: World) -> None:
@@ -279,6 +324,9 @@ def test_a_result_is_read_in_pages(snow: World) -> None:
     try:
         sql = sa.text("SELECT seq4() AS i FROM table(generator(rowcount => 2500))")
         assert [len(page) for page in warehouse.pages(sql, 1000)] == [1000, 1000, 500]
+        # the connector's own batches of Arrow, each opened when its rows are asked for
+        cursor = warehouse.connection.execute(sql).cursor
+        assert [type(batch).__name__ for batch in cursor.get_result_batches()] == ["ArrowResultBatch"]
     finally:
         warehouse.close()
 

@@ -468,10 +468,10 @@ def test_views_are_sent_once_under_the_name_of_their_row(world: World, kind: Syn
                  initial=Initial.SEND)  # fmt: skip
     world.syncs = [people_sync(), views]
     table(world, "views", "view text, person text, path text, seen_at timestamp with time zone, referrer text",
-          "'1', 'a', ' /pricing ', current_timestamp - 1 * interval '1 hour', 'ad'",
-          "'2', 'b', '/', current_timestamp - 1 * interval '1 hour', NULL",
-          "'3', 'b', NULL, current_timestamp - 1 * interval '1 hour', NULL",
-          "'4', 'ghost', '/', current_timestamp - 1 * interval '1 hour', NULL")  # fmt: skip
+          "'1', 'a', ' /pricing ', current_timestamp - interval '1 hour', 'ad'",
+          "'2', 'b', '/', current_timestamp - interval '1 hour', NULL",
+          "'3', 'b', NULL, current_timestamp - interval '1 hour', NULL",
+          "'4', 'ghost', '/', current_timestamp - interval '1 hour', NULL")  # fmt: skip
     result = by_name(world.run(backfill=True))["views"]
     assert (result.acknowledged, result.refused, result.counts.waiting) == (2, 1, 1)
     assert world.held()[f"{kind}s"] == {"/": 1, "/pricing": 1}
@@ -486,7 +486,7 @@ def test_views_of_the_past_want_a_backfill_too(world: World) -> None:
     views = sync(SyncType.PAGE, "views", key="view", occurred_at="seen_at", event_column="path", initial=Initial.SEND)
     world.syncs = [people_sync(), views]
     table(world, "views", "view text, person text, path text, seen_at timestamp with time zone",
-          "'1', 'a', '/pricing', current_timestamp - 1 * interval '1 hour'")  # fmt: skip
+          "'1', 'a', '/pricing', current_timestamp - interval '1 hour'")  # fmt: skip
     stopped = by_name(world.run())["views"]
     assert stopped.error.code == "RV214"
     assert world.held()["pages"] == {}

@@ -229,7 +229,7 @@ def test_each_event_counts_once_whatever_comes_when(world: World, steps: list[St
             world.order(names[-1], "a", age - world.ahead_s / HOUR, 5)
         if step.moved and names:
             which, hours = names[step.moved[0] % len(names)], step.moved[1] - world.ahead_s / HOUR
-            world.sql(f"UPDATE orders SET bought_at = current_timestamp - {hours} * interval '1 hour' WHERE order_id = '{which}'")
+            world.sql(f"UPDATE orders SET bought_at = {world.ago(hours)} WHERE order_id = '{which}'")
         if step.lost:
             world.api("/sandbox/faults", {"faults": [{"kind": "apply_then_fail"}]})
         world.run(settings=replace(FAST, attempts=1))

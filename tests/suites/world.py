@@ -179,10 +179,48 @@ class World:
     def order(self, order: str, person: str | None, hours: float, value: float) -> None:
         """One more order."""
         who = "NULL" if person is None else f"'{person}'"
-        at = f"current_timestamp - {hours} * interval '1 hour'"
+        self.sql(f"INSERT INTO orders SELECT '{order}', {who}, {self.ago(hours)}, {value}")
+
+    # --- what each engine says in its own way ----------------------------------------------------------------------
+
+    def ago(self, hours: float | str) -> str:
+        """A time so many hours ago, which may be an expression."""
         if self.kind == "snowflake":
-            at = f"dateadd('second', {round(-hours * 3600)}, current_timestamp)"
-        self.sql(f"INSERT INTO orders SELECT '{order}', {who}, {at}, {value}")
+            return f"dateadd('second', CAST(-3600 * ({hours}) AS integer), current_timestamp)"
+        return f"current_timestamp - ({hours}) * interval '1 hour'"
+
+    def numbers(self, last: int) -> str:
+        """A table `t` with 1 to `last` in its column `i`."""
+        if self.kind == "snowflake":  # seq4() may leave numbers out
+            return f"(SELECT row_number() OVER (ORDER BY 1) AS i FROM table(generator(rowcount => {last}))) AS t"
+        return f"generate_series(1, {last}) AS t(i)"
+
+    def now_ms(self) -> int:
+        """The clock of the state's warehouse."""
+        now = "date_part(epoch_millisecond, current_timestamp)" if self.kind == "snowflake" else (
+            "floor(extract(epoch FROM current_timestamp) * 1000)")  # fmt: skip
+        return int(self.ask(f"SELECT CAST({now} AS bigint) FROM {SCHEMA}.ctl__ws")[0][0])
+
+    def retype(self, table: str, column: str, kind: str) -> None:
+        """Give a column of a model's table another type."""
+        if self.kind == "snowflake":  # its ALTER changes neither the family of a type nor its scale
+            self.sql(f"CREATE OR REPLACE TABLE {table} AS SELECT * REPLACE (CAST({column} AS {kind}) AS {column}) FROM {table}")
+        else:
+            self.sql(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {kind}")
+
+    def own(self, name: str) -> str:
+        """A name of the state's that has to be quoted."""
+        return f'"{name.upper() if self.kind == "snowflake" else name}"'
+
+    def state_columns(self) -> list[tuple[str, str]]:
+        """(table, column) of every column in the state's schema, as the catalog has them."""
+        found = self.ask("SELECT table_name, column_name FROM information_schema.columns "
+                         f"WHERE lower(table_schema) = '{SCHEMA}'")  # fmt: skip
+        return sorted((str(table), str(column)) for table, column in found)
+
+    def state_tables(self) -> set[str]:
+        """The tables of the state's schema."""
+        return {table.lower() for table, _ in self.state_columns()}
 
     def compiled(self, names: Sequence[str] = ()) -> list[CompiledSync]:
         """The world's syncs; each reads the table of its name."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
+import re
+import sys
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +24,14 @@ from hypothesis import strategies as st
 
 from revetl import folding
 from revetl.dialects import CreateTableAs, Kind, source_column
-from revetl.errors import ConfigError
+from revetl.errors import ConfigError, WarehouseError
+from revetl.grants import Needs, script
 from revetl.on_snowflake import SNOWFLAKE, _kind, _native, connect_arguments, hint, problem
 from revetl.profiles import Secret
+from revetl.project import Source
 from revetl.tables import tombs_table
-from tests.suites.unseen import UNSEEN
+from revetl.warehouse import open_warehouse
+from tests.suites.unseen import UNSEEN, UNSEEN_VALUES
 
 BASE = {"account": "my_org-acc", "user": "job", "database": "shop", "schema": "public", "role": "R", "warehouse": "W"}
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -32,6 +39,7 @@ DER = KEY.private_bytes(
     serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
 )  # fmt: skip
 CANARY = "canary-6f1e"
+WRITE = os.environ.get("REVETL_GOLDEN") == "write"
 
 
 def pem(passphrase: str = "") -> str:
@@ -173,6 +181,113 @@ def test_no_access_token(status: int, answer: str) -> None:
     assert CANARY not in str(raised.value)
 
 
+# --- what the real connector asks with these arguments -----------------------------------------------------------------
+
+
+@contextmanager
+def account(code: str, message: str) -> Iterator[tuple[int, list[tuple[str, dict[str, Any]]]]]:
+    """An account that lets nobody in; what each login asked."""
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            plain = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+            asked.append((self.path.partition("?")[0], json.loads(plain)["data"]))
+            answer = json.dumps({"success": False, "code": code, "message": message, "data": {}}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port, asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def tried(fields: dict[str, Any], code: str = "390100", said: str = "No.") -> tuple[str, dict[str, Any], WarehouseError]:
+    """The path and the body of the first request of a login, and how it ended."""
+    pytest.importorskip("snowflake.sqlalchemy")
+    with account(code, said) as (port, asked):
+        there = {**BASE, **fields, "host": "127.0.0.1", "port": port, "protocol": "http"}
+        warehouse = open_warehouse("snowflake", there, root=Path(), comment="revetl 1 run")
+        with pytest.raises(WarehouseError) as raised:
+            warehouse.fetch(sa.text("SELECT 1"))
+        warehouse.close()
+    return *asked[0], raised.value
+
+
+OVER_THE_WIRE: dict[str, tuple[str, dict[str, Any]]] = {
+    "password": ("login-request", {"LOGIN_NAME": "job", "PASSWORD": CANARY}),
+    "password and MFA": ("login-request", {"AUTHENTICATOR": "USERNAME_PASSWORD_MFA", "PASSWORD": CANARY}),
+    "Okta": ("authenticator-request", {"AUTHENTICATOR": "https://x.okta.com"}),
+    "browser": ("authenticator-request", {"AUTHENTICATOR": "EXTERNALBROWSER"}),
+    "OAuth": ("login-request", {"AUTHENTICATOR": "OAUTH", "TOKEN": CANARY}),
+    "a token of another system": ("login-request", {"AUTHENTICATOR": "OAUTH", "TOKEN": CANARY}),
+    "programmatic access token": ("login-request", {"AUTHENTICATOR": "PROGRAMMATIC_ACCESS_TOKEN", "TOKEN": CANARY}),
+    "key in PEM, encrypted": ("login-request", {"AUTHENTICATOR": "SNOWFLAKE_JWT"}),
+}
+
+
+@pytest.mark.parametrize("way", OVER_THE_WIRE)
+def test_each_way_reaches_the_account_as_the_connector_asks(way: str) -> None:
+    path, expected = OVER_THE_WIRE[way]
+    found, body, error = tried(WAYS[way][0])
+    assert found == f"/session/{'v1/' if path == 'login-request' else ''}{path}"
+    assert {name: body.get(name) for name in expected} == expected
+    assert body["ACCOUNT_NAME"] == "my-org-acc"
+    assert CANARY not in str(error)
+    if path == "login-request":
+        session = body["SESSION_PARAMETERS"]
+        assert (session["QUERY_TAG"], session["TIMEZONE"], session["ROWS_PER_RESULTSET"]) == ("revetl 1 run", "UTC", 0)
+    if way == "key in PEM, encrypted":
+        claims = pytest.importorskip("jwt").decode(body["TOKEN"], KEY.public_key(), algorithms=["RS256"])
+        assert claims["sub"] == "MY-ORG-ACC.JOB"
+        assert claims["iss"].startswith("MY-ORG-ACC.JOB.SHA256:")
+
+
+def test_workload_identity_by_a_token() -> None:
+    """`eyJ...` is a token that says who issued it, which is all that the connector reads of it."""
+    token = pytest.importorskip("jwt").encode({"iss": "https://idp.example", "sub": "job"}, pem(), algorithm="RS256")
+    fields = {"authenticator": "workload_identity", "workload_identity_provider": "oidc", "token": Secret(token)}
+    _, body, _ = tried(fields)
+    assert (body["AUTHENTICATOR"], body["PROVIDER"], body["TOKEN"]) == ("WORKLOAD_IDENTITY", "OIDC", token)
+
+
+@pytest.mark.parametrize(("code", "said", "expected"), [
+    ("390100", "Incorrect username or password was specified.", "check user, authenticator and key"),
+    ("390144", "JWT token is invalid. [0]", "check user, authenticator and key"),
+    ("390189", "Role 'R' specified in the connect string does not exist or not authorized. Contact your local system "
+     "administrator, or attempt to login with another role, e.g. PUBLIC.", "GRANT ROLE R TO USER job;"),
+])  # fmt: skip
+def test_a_refused_login_says_what_to_do(code: str, said: str, expected: str) -> None:
+    _, _, error = tried({"password": Secret(CANARY)}, code, said)
+    assert code in error.message
+    assert expected in error.hint
+    assert CANARY not in str(error)
+
+
+def test_a_missing_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(sys.modules):
+        if name.startswith(("snowflake", "revetl.snowflake_sql")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "snowflake", None)
+    monkeypatch.delattr("revetl.snowflake_sql", raising=False)
+    with pytest.raises(ConfigError) as raised:
+        open_warehouse("snowflake", BASE, root=Path())
+    assert (raised.value.code, raised.value.hint) == ("RV424", "pip install 'revetl[snowflake]'")
+
+
 # --- the session ---------------------------------------------------------------------------------------------------
 
 
@@ -182,6 +297,7 @@ def test_the_session() -> None:
     assert found["autocommit"] is True
     session = found["session_parameters"]
     assert (session["QUERY_TAG"], session["TIMEZONE"], session["LOCK_TIMEOUT"]) == ("revetl 1 run", "UTC", 600)
+    assert (session["ROWS_PER_RESULTSET"], session["QUOTED_IDENTIFIERS_IGNORE_CASE"]) == (0, False)
     assert "STATEMENT_TIMEOUT_IN_SECONDS" not in session
     read = called(password=Secret("x"), read_only=True, query_tag="team")["session_parameters"]
     assert (read["QUERY_TAG"], read["STATEMENT_TIMEOUT_IN_SECONDS"]) == ("team", 600)
@@ -276,6 +392,15 @@ HINTS = {
     "a table that is not there or not seen": (
         2003, "42S02", "SQL compilation error:\nObject 'SHOP.RAW.CUSTOMERS' does not exist or not authorized.",
         "GRANT SELECT ON TABLE SHOP.RAW.CUSTOMERS TO ROLE LOADER"),
+    "a table with a name in quotes": (
+        2003, "42S02", "SQL compilation error:\nObject 'SHOP.RAW.\"my table\"' does not exist or not authorized.",
+        'GRANT SELECT ON TABLE SHOP.RAW."my table" TO ROLE LOADER'),
+    "a database that is not there or not seen": (
+        90105, "22000", "Cannot perform SELECT. This session does not have a current database. Call 'USE DATABASE', or use a "
+        "qualified name.", "GRANT USAGE ON DATABASE SHOP TO ROLE LOADER"),
+    "a schema of the target that is not there": (
+        90106, "22000", "Cannot perform SELECT. This session does not have a current schema. Call 'USE SCHEMA', or use a "
+        "qualified name.", "GRANT USAGE ON SCHEMA"),
     "a schema that is not there or not seen": (
         2003, "02000", "SQL compilation error:\nSchema 'SHOP.RAW' does not exist or not authorized.",
         "GRANT USAGE ON SCHEMA SHOP.RAW TO ROLE LOADER"),
@@ -296,13 +421,13 @@ HINTS = {
 def test_what_to_do_about_it(case: str) -> None:
     number, state, text, expected = HINTS[case]
     said, _ = problem(error("ProgrammingError", number, state, text), "")
-    assert expected in hint(said, role="LOADER", user="job")
+    assert expected in hint(said, role="LOADER", user="job", database="SHOP")
 
 
 def test_the_documentation_lists_what_fakesnow_cannot_show() -> None:
     page = (Path(__file__).parents[2] / "docs" / "snowflake.md").read_text(encoding="utf-8")
     listed = page.partition("<!-- unseen -->\n")[2].partition("<!-- /unseen -->")[0]
-    assert listed == "".join(f"- `{name}`: {reason}\n" for name, reason in sorted(UNSEEN.items()))
+    assert listed == "".join(f"- `{name}`: {reason}\n" for name, reason in sorted((UNSEEN | UNSEEN_VALUES).items()))
 
 
 def test_the_dialect_says_what_it_cannot() -> None:
@@ -351,3 +476,27 @@ def test_what_snowflake_says_in_another_way() -> None:
 def test_literals_keep_backslashes_and_percent_signs() -> None:
     text = CreateTableAs(sa.table("t"), sa.select(sa.literal("a\\b'c%d").label("x")))
     assert compiled(text) == """CREATE TRANSIENT TABLE "T" AS SELECT 'a\\\\b''c%%d' AS "X\""""
+
+
+# --- rights ----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_script_of_grants() -> None:
+    """For review: no role has more than it needs, and each statement takes one role (REVETL_GOLDEN=write writes it anew)."""
+    sources = (Source(name="customers", schema="raw", identifier="customers"),
+               Source(name="orders", schema="Sales Data", identifier="orders", database="erp"))  # fmt: skip
+    needs = Needs(
+        database="shop", schema="analytics", state_schema="revetl_prod", sources=sources, unknown=(), built=("dim_people",)
+    )
+    found = script(needs, "snowflake")
+    path = Path(__file__).parents[1] / "golden" / "sql" / "snowflake" / "grants.sql"
+    if WRITE:
+        path.write_text(found, encoding="utf-8")
+    assert found == path.read_text(encoding="utf-8")
+    statements = [line for line in found.splitlines() if line and not line.startswith("--")]
+    rights = {role: [s for s in statements if s.endswith(f" TO ROLE REVETL_{role};")] for role in ("PLAN", "RUN", "ADMIN")}
+    assert not [s for s in rights["PLAN"] if re.search(r"INSERT|UPDATE|DELETE|CREATE|OWNERSHIP|\bALL (PRIVILEGES )?ON", s)]
+    assert not [s for s in rights["RUN"] if re.search("OWNERSHIP|CREATE SCHEMA|MANAGE", s)]
+    for which in ("ALL", "FUTURE"):  # what the administrator made, a list of forgotten people first of all
+        rows = f"GRANT SELECT, INSERT, UPDATE, DELETE ON {which} TABLES"
+        assert f'{rows} IN SCHEMA "SHOP"."REVETL_PROD" TO ROLE REVETL_RUN;' in statements

@@ -1,6 +1,7 @@
 """The table of values: how each is written in SQL, as which type it is declared, and what must become of it.
 
-A class has a column type and an expression for each engine that can hold such a value at all. It ends in one of
+A class has a column type and an expression for each engine that can hold such a value at all. What is written for `both`
+is for Snowflake too, in its own words: JSON is a VARIANT there, and a backslash in a text is written twice. It ends in one of
 three ways, and there is no fourth: `sends` is the exact JSON that goes out, `refused` the reason for which the row
 is refused by name, `stops` what the error says that names sync and column before anything is sent.
 
@@ -15,8 +16,9 @@ from typing import Any
 
 from revetl.contracts import Field, FieldType, OnNull
 
-ENGINES = ("duckdb", "postgres")
+ENGINES = ("duckdb", "postgres", "snowflake")
 SQL = tuple[str, str]  # a column's type, an expression
+NOWHERE = ("", "")  # instead of what is written for `both`: the engine has no such value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +56,24 @@ class Value:
 
 def _one(
     kind: str, name: str, sends: str = "", *, both: SQL | None = None, duckdb: SQL | None = None,
-    postgres: SQL | None = None, then: tuple[str, str] | None = None, then_postgres: tuple[str, str] | None = None,
+    postgres: SQL | None = None, snowflake: SQL | None = None, then: tuple[str, str] | None = None,
+    then_postgres: tuple[str, str] | None = None, then_snowflake: tuple[str, str] | None = None,
     refused: str = "", stops: str = "", before: str = "", doc: str = "", **rules: Any,
 ) -> Value:  # fmt: skip
-    sql = {engine: given for engine, given in zip(ENGINES, (duckdb or both, postgres or both), strict=True) if given}
-    after = {"duckdb": then, "postgres": then_postgres or then}
+    own = snowflake or (both and (("variant" if both[0] == "json" else both[0]), _in_snowflake(both[0], both[1])))
+    given = zip(ENGINES, (duckdb or both, postgres or both, own), strict=True)
+    sql = {engine: one for engine, one in given if one and one != NOWHERE}
+    same = then and (_in_snowflake(both[0] if both else "", then[0]), then[1])
+    after = {"duckdb": then, "postgres": then_postgres or then, "snowflake": then_snowflake or same}
     return Value(
         name=name, type=kind, sql=sql, sends=sends, refused=refused, stops=stops, rules=rules, before=before, doc=doc,
         then={engine: value for engine, value in after.items() if value and engine in sql},
     )  # fmt: skip
+
+
+def _in_snowflake(kind: str, expression: str) -> str:
+    doubled = expression.replace("\\", "\\\\")
+    return f"parse_json({doubled})" if kind == "json" else doubled
 
 
 def integer(name: str, *a: Any, **k: Any) -> Value:
@@ -131,14 +142,17 @@ INTEGERS = (
             then=("-9223372036854775807", "-9223372036854775807")),
     integer("int_2_53", "9007199254740992", both=("bigint", "9007199254740992"),
             then=("9007199254740993", "9007199254740993"), doc="2^53; 2^53 + 1 after it is a change"),
-    integer("int_64_unsigned", "18446744073709551615", duckdb=("ubigint", "18446744073709551615"),
+    integer("int_64_unsigned", "18446744073709551615", snowflake=("number(20,0)", "18446744073709551615"),
+            duckdb=("ubigint", "18446744073709551615"),
             postgres=("numeric(20,0)", "18446744073709551615"), then=("18446744073709551614", "18446744073709551614")),
     integer("int_128", "99999999999999999999999999999999999998",
+            snowflake=("number(38,0)", "99999999999999999999999999999999999998"),
             duckdb=("hugeint", "99999999999999999999999999999999999998"),
             postgres=("numeric(38,0)", "99999999999999999999999999999999999998"),
             then=("99999999999999999999999999999999999997", "99999999999999999999999999999999999997"),
             doc="an integer of 38 digits"),
     integer("int_128_negative", "-12345678901234567890123456789012345678",
+            snowflake=("number(38,0)", "-12345678901234567890123456789012345678"),
             duckdb=("hugeint", "-12345678901234567890123456789012345678"),
             postgres=("numeric(38,0)", "-12345678901234567890123456789012345678"),
             then=("-12345678901234567890123456789012345679", "-12345678901234567890123456789012345679")),
@@ -186,10 +200,10 @@ DECIMALS = (
     number("dec_scale_30", "0.000000000000000000000000000031",
            both=("decimal(38,30)", "0.000000000000000000000000000031"),
            then=("0.000000000000000000000000000032", "0.000000000000000000000000000032")),
-    number("dec_scale_38", "0.12345678901234567890123456789012345678",
+    number("dec_scale_38", "0.12345678901234567890123456789012345678", snowflake=NOWHERE,
            both=("decimal(38,38)", "'0.12345678901234567890123456789012345678'"),
            then=("'0.12345678901234567890123456789012345679'", "0.12345678901234567890123456789012345679")),
-    number("dec_only_places", "0.0", both=("decimal(38,38)", "0"), then=("'0.1'", "0.1")),
+    number("dec_only_places", "0.0", snowflake=NOWHERE, both=("decimal(38,38)", "0"), then=("'0.1'", "0.1")),
     number("dec_only_negative_places", "-1E-16", duckdb=("decimal(38,38)", "'-0.0000000000000001'"),
            then=("'-0.0000000000000002'", "-2E-16")),
     number("dec_38_digits", "-12345678901234567890123456789012345678",
@@ -235,14 +249,19 @@ DOUBLES = (
     number("dbl_1e16", "1e+16", both=("double precision", "1e+16"), then=("1.0000000000000002e16", "1.0000000000000002e+16")),
     number("dbl_1e23", "1e+23", both=("double precision", "1e+23"), then=("9.999999999999997e22", "9.999999999999997e+22")),
     number("dbl_whole", "17850.0", both=("double precision", "17850"), then=("17851", "17851.0")),
-    number("dbl_of_float", "0.10000000149011612", both=("real", "0.1"), then=("0.10000001", "0.10000000894069672"),
+    number("dbl_of_float", "0.10000000149011612", snowflake=NOWHERE, both=("real", "0.1"),
+           then=("0.10000001", "0.10000000894069672"),
            doc="the 32-bit float nearest to 0.1, as the double that equals it"),
-    number("dbl_of_float_highest", "3.4028234663852886e+38", both=("real", "3.4028234663852886e+38"),
+    number("dbl_of_float_highest", "3.4028234663852886e+38", snowflake=NOWHERE, both=("real", "3.4028234663852886e+38"),
            then=("-3.4028234663852886e38", "-3.4028234663852886e+38")),
+    number("dbl_of_real", "0.1", snowflake=("real", "0.1"), then_snowflake=("0.10000000000000002", "0.10000000000000002"),
+           doc="a REAL, which has 64 bits there"),
     number("dbl_nan", both=("double precision", "'NaN'"), refused="not_finite", doc="NaN"),
-    number("dbl_infinite", both=("double precision", "'Infinity'"), refused="not_finite", doc="infinity"),
-    number("dbl_minus_infinite", both=("double precision", "'-Infinity'"), refused="not_finite"),
-    number("dbl_of_float_nan", both=("real", "'NaN'"), refused="not_finite"),
+    number("dbl_infinite", snowflake=("double precision", "'inf'"), both=("double precision", "'Infinity'"),
+           refused="not_finite", doc="infinity"),
+    number("dbl_minus_infinite", snowflake=("double precision", "'-inf'"), both=("double precision", "'-Infinity'"),
+           refused="not_finite"),
+    number("dbl_of_float_nan", snowflake=NOWHERE, both=("real", "'NaN'"), refused="not_finite"),
     number("dbl_1e400", duckdb=("double", "1e400"), refused="not_finite"),
 )  # fmt: skip
 
@@ -251,7 +270,7 @@ BOOLEANS = (
     boolean("bool_false", "false", both=("boolean", "false"), then=("true", "true")),
     boolean("bool_of_integer", both=("integer", "1"), stops="which is no boolean", doc="1, declared as boolean"),
     boolean("bool_of_text", both=("text", "'true'"), stops="which is no boolean"),
-    boolean("bool_of_bit", both=("bit", "'1'"), stops="which is no boolean"),
+    boolean("bool_of_bit", snowflake=NOWHERE, both=("bit", "'1'"), stops="which is no boolean"),
 )  # fmt: skip
 
 TIMES = (
@@ -282,6 +301,9 @@ TIMES = (
               then=("'2025-01-01 00:00:00'", "1735689600"), zone="UTC"),
     timestamp("time_leap_second", "1483228800", postgres=("timestamptz", "'2016-12-31 23:59:60+00'"),
               then=("'2016-12-31 23:59:59+00'", "1483228799"), doc="a leap second: PostgreSQL reads it as the next one"),
+    timestamp("time_of_the_session", "1735682400", snowflake=("timestamp_ltz", "'2025-01-01 00:00:00 +02:00'::timestamp_tz"),
+              then_snowflake=("'2024-12-31 22:00:01 +00:00'::timestamp_tz", "1735682401"),
+              doc="2025-01-01 00:00:00 +02:00, kept as TIMESTAMP_LTZ"),
     timestamp("time_earliest", "1000000000", both=("bigint", "1000000000"), then=("1000000001", "1000000001")),
     timestamp("time_latest", "99999999999", both=("bigint", "99999999999"), then=("99999999998", "99999999998")),
     timestamp("time_of_hugeint", "1735689600", duckdb=("hugeint", "1735689600"), then=("1735689601", "1735689601")),
@@ -297,10 +319,11 @@ TIMES = (
     timestamp("time_year_1", both=("timestamptz", "'0001-01-01 00:00:00+00'"), refused="not_unix_seconds"),
     timestamp("time_year_9999", both=("timestamptz", "'9999-12-31 23:59:59.999999+00'"), refused="not_unix_seconds",
               doc="the year 9999"),
-    timestamp("time_endless", both=("timestamptz", "'infinity'"), refused="not_unix_seconds", doc="the time `infinity`"),
-    timestamp("time_beginless", both=("timestamptz", "'-infinity'"), refused="not_unix_seconds"),
-    timestamp("time_naive_endless", both=("timestamp", "'infinity'"), refused="not_unix_seconds", **BERLIN),
-    timestamp("time_of_endless_date", both=("date", "'-infinity'"), refused="not_unix_seconds", **BERLIN),
+    timestamp("time_endless", snowflake=NOWHERE, both=("timestamptz", "'infinity'"), refused="not_unix_seconds",
+              doc="the time `infinity`"),
+    timestamp("time_beginless", snowflake=NOWHERE, both=("timestamptz", "'-infinity'"), refused="not_unix_seconds"),
+    timestamp("time_naive_endless", snowflake=NOWHERE, both=("timestamp", "'infinity'"), refused="not_unix_seconds", **BERLIN),
+    timestamp("time_of_endless_date", snowflake=NOWHERE, both=("date", "'-infinity'"), refused="not_unix_seconds", **BERLIN),
     timestamp("time_of_text", both=("text", "'2025-01-01'"), stops="which is no timestamp"),
     timestamp("time_of_double", both=("double precision", "1735689600"), stops="which is no timestamp"),
     timestamp("time_of_day", both=("time", "'10:00:00'"), stops="which is no timestamp", doc="a time of day"),
@@ -317,7 +340,7 @@ DATES = (
     date("date_year_10000", duckdb=("date", "'10000-01-01'"), postgres=("date", "'10000-01-01'"), refused="format"),
     date("date_before_christ", duckdb=("date", "'0044-03-15 (BC)'"), postgres=("date", "'0044-03-15 BC'"),
          refused="format", doc="44 BC"),
-    date("date_endless", both=("date", "'infinity'"), refused="format"),
+    date("date_endless", snowflake=NOWHERE, both=("date", "'infinity'"), refused="format"),
     date("date_of_zoned_time", both=("timestamptz", "'2025-01-01 00:00:00+02'"), stops="which is no date",
          doc="a time with a zone, declared as date"),
     date("date_of_text", both=("text", "'2025-01-01'"), stops="which is no date"),
@@ -329,7 +352,8 @@ TEXTS = (
     string("text_blank", '"  "', both=hold("  "), then=("'   '", '"   "')),
     string("text_null_word", '"NULL"', both=hold("NULL"), then=("'null'", '"null"')),
     string("text_outer_blanks", '" x "', both=hold(" x "), then=("' x'", '" x"'), doc="outer spaces"),
-    string("text_quotes", '"\\"\'\\\\</script>"', both=hold("\"'\\</script>"), then=(text("\"'/</script>"), '"\\"\'/</script>"')),
+    string("text_quotes", '"\\"\'\\\\</script>"', both=hold("\"'\\</script>"),
+           then=(text("\"'/</script>"), '"\\"\'/</script>"')),
     string("text_lines", '"a\\tb\\nc"', both=("text", "'a' || chr(9) || 'b' || chr(10) || 'c'"),
            then=("'a' || chr(9) || 'b c'", '"a\\tb c"'), doc="tab and line end"),
     string("text_percent", '"100 % :x ?"', both=hold("100 % :x ?"), then=(text("100 %% :x ?"), '"100 %% :x ?"')),
@@ -342,7 +366,8 @@ TEXTS = (
     string("text_decomposed", '"e\u0301"', both=hold("e\u0301"), then=(text("\u00e9"), '"\u00e9"')),
     string("text_byte_order_mark", '"\ufeffx"', both=hold("\ufeffx"), then=(text("x"), '"x"')),
     string("text_line_separator", '"a\u2028b"', both=hold("a\u2028b"), then=(text("a\u2029b"), '"a\u2029b"')),
-    string("text_last_character", '"\U0010ffff\uffff"', both=hold("\U0010ffff\uffff"), then=(text("\U0010ffff"), '"\U0010ffff"')),
+    string("text_last_character", '"\U0010ffff\uffff"', both=hold("\U0010ffff\uffff"),
+           then=(text("\U0010ffff"), '"\U0010ffff"')),
     string("text_999", '"' + "x" * 999 + '"', both=("text", "repeat('x', 999)"),
            then=("repeat('x', 1000)", '"' + "x" * 1000 + '"'), doc="a text of 1,000 bytes"),
     string("text_1000_wide", '"' + "é" * 500 + '"', both=("text", "repeat('é', 500)"),
@@ -356,7 +381,8 @@ TEXTS = (
     string("text_short", '"ab"', both=("varchar(5)", "'ab'"), then=("'ab '", '"ab "')),
     string("text_enum", '"free"', duckdb=("plan_kind", "'free'"), then=("'pro'", '"pro"'),
            before="CREATE TYPE plan_kind AS ENUM ('free', 'pro')", doc="an ENUM of DuckDB"),
-    string("text_uuid", '"6f9619ff-8b86-d011-b42d-00c04fc964ff"', both=("uuid", "'6F9619FF-8B86-D011-B42D-00C04FC964FF'"),
+    string("text_uuid", '"6f9619ff-8b86-d011-b42d-00c04fc964ff"', snowflake=NOWHERE,
+           both=("uuid", "'6F9619FF-8B86-D011-B42D-00C04FC964FF'"),
            then=("'6f9619ff-8b86-d011-b42d-00c04fc964fe'", '"6f9619ff-8b86-d011-b42d-00c04fc964fe"'), doc="a UUID"),
     string("text_of_bigint", '"9007199254740993"', both=("bigint", "9007199254740993"),
            then=("9007199254740992", '"9007199254740992"')),
@@ -378,28 +404,35 @@ TEXTS = (
     string("text_required", both=hold(""), refused="required", required=True, doc="an empty text, `required`"),
     string("text_required_null", both=("text", "NULL"), refused="required", required=True),
     string("text_refusing_null", both=("text", "NULL"), refused="null", on_null=OnNull.REFUSE),
-    string("text_of_blob", duckdb=("blob", "'\\xFF\\xFE'::blob"), postgres=("bytea", "'\\xfffe'"), stops="which is no string",
+    string("text_of_blob", snowflake=("binary", "x'FFFE'"), duckdb=("blob", "'\\xFF\\xFE'::blob"),
+           postgres=("bytea", "'\\xfffe'"), stops="which is no string",
            doc="bytes, even if they are UTF-8"),
-    string("text_of_valid_blob", duckdb=("blob", "'abc'::blob"), postgres=("bytea", "'abc'"), stops="which is no string"),
+    string("text_of_valid_blob", snowflake=("binary", "x'616263'"), duckdb=("blob", "'abc'::blob"),
+           postgres=("bytea", "'abc'"), stops="which is no string"),
     string("text_of_decimal", both=("decimal(18,2)", "12.50"), stops="which is no string", doc="a decimal, declared as string"),
     string("text_of_double", both=("double precision", "12.5"), stops="which is no string"),
     string("text_of_boolean", both=("boolean", "true"), stops="which is no string"),
     string("text_of_time", both=("timestamptz", "'2025-01-01 00:00:00+02'"), stops="which is no string"),
-    string("text_of_interval", both=("interval", "'1 month'"), stops="which is no string", doc="an interval"),
+    string("text_of_interval", snowflake=NOWHERE, both=("interval", "'1 month'"), stops="which is no string",
+           doc="an interval"),
     string("text_of_time_of_day", both=("time", "'10:00:00'"), stops="which is no string"),
-    string("text_of_json", duckdb=("json", "'\"x\"'"), postgres=("jsonb", "'\"x\"'"), stops="which is no string"),
-    string("text_of_list", duckdb=("text[]", "['a']"), postgres=("text[]", "ARRAY['a']"), stops="which is no string"),
+    string("text_of_json", snowflake=("variant", "parse_json('\"x\"')"), duckdb=("json", "'\"x\"'"),
+           postgres=("jsonb", "'\"x\"'"), stops="which is no string"),
+    string("text_of_list", snowflake=("array", "array_construct('a')"), duckdb=("text[]", "['a']"),
+           postgres=("text[]", "ARRAY['a']"), stops="which is no string"),
     string("text_of_address", postgres=("inet", "'192.0.2.1'"), stops="which is no string"),
     string("text_of_enum", postgres=("plan_kind", "'free'"), stops="cast it in the model",
            before="CREATE TYPE plan_kind AS ENUM ('free', 'pro')", doc="an enum of PostgreSQL"),
 )  # fmt: skip
 
 ARRAYS = (
-    array("list_empty", "[]", duckdb=("integer[]", "[]"), postgres=("integer[]", "'{}'"), then=("[0]", "[0]"),
+    array("list_empty", "[]", snowflake=("array", "array_construct()"), then_snowflake=("array_construct(0)", "[0]"),
+          duckdb=("integer[]", "[]"), postgres=("integer[]", "'{}'"), then=("[0]", "[0]"),
           then_postgres=("'{0}'", "[0]"), doc="an empty list"),
     array("list_null_inside", "[1,null]", duckdb=("integer[]", "[1, NULL]"), postgres=("integer[]", "'{1,NULL}'"),
           then=("[1]", "[1]"), then_postgres=("'{1}'", "[1]"), doc="a null in a list"),
-    array("list_texts", '["a,b","","é👍"]', duckdb=("text[]", "['a,b', '', 'é👍']"),
+    array("list_texts", '["a,b","","é👍"]', snowflake=("array", "array_construct('a,b', '', 'é👍')"),
+          then_snowflake=("array_construct('a', 'b', '', 'é👍')", '["a","b","","é👍"]'), duckdb=("text[]", "['a,b', '', 'é👍']"),
           postgres=("text[]", "ARRAY['a,b', '', 'é👍']"), then=("['a', 'b', '', 'é👍']", '["a","b","","é👍"]'),
           then_postgres=("ARRAY['a', 'b', '', 'é👍']", '["a","b","","é👍"]')),
     array("list_bigints", "[9007199254740993,-9223372036854775807]",
@@ -414,7 +447,9 @@ ARRAYS = (
     array("list_doubles", "[0.30000000000000004,0.5]", duckdb=("double[]", "[0.1::double + 0.2::double, 0.5]"),
           postgres=("float8[]", "ARRAY[0.1::float8 + 0.2::float8, 0.5]"), then=("[0.3, 0.5]", "[0.3,0.5]"),
           then_postgres=("ARRAY[0.3, 0.5]", "[0.3,0.5]")),
-    array("list_lists", "[[1,2],[3,4]]", duckdb=("integer[][]", "[[1, 2], [3, 4]]"), postgres=("integer[]", "ARRAY[[1,2],[3,4]]"),
+    array("list_lists", "[[1,2],[3,4]]", snowflake=("array", "array_construct(array_construct(1, 2), array_construct(3, 4))"),
+          then_snowflake=("array_construct(array_construct(1, 2), array_construct(4, 3))", "[[1,2],[4,3]]"),
+          duckdb=("integer[][]", "[[1, 2], [3, 4]]"), postgres=("integer[]", "ARRAY[[1,2],[3,4]]"),
           then=("[[1, 2], [4, 3]]", "[[1,2],[4,3]]"), then_postgres=("ARRAY[[1,2],[4,3]]", "[[1,2],[4,3]]")),
     array("list_fixed", "[1,2]", duckdb=("integer[2]", "[1, 2]"), then=("[2, 1]", "[2,1]")),
     array("list_from_zero", "[1,2]", postgres=("integer[]", "'[0:1]={1,2}'"), then=("'{2,1}'", "[2,1]")),
@@ -428,8 +463,9 @@ ARRAYS = (
           then=("[{'sku': 'A', 'n': 1}]", '[{"sku":"A","n":1}]'), doc="a list of structs"),
     array("list_of_json", "[1,2.5,null,true]", both=("json", "'[1, 2.5, null, true]'"),
           then=("'[1, 2.5, null, false]'", "[1,2.5,null,false]")),
-    array("list_of_text", '[{"a":1}]', both=hold(' [ {"a" : 1} ] '), then=(text('[{"a":2}]'), '[{"a":2}]'), doc="JSON in a text"),
-    array("list_of_digits", "[12345678901234567890,0.1234567890123456789,1E+5]",
+    array("list_of_text", '[{"a":1}]', both=hold(' [ {"a" : 1} ] '), then=(text('[{"a":2}]'), '[{"a":2}]'),
+          doc="JSON in a text"),
+    array("list_of_digits", "[12345678901234567890,0.1234567890123456789,1E+5]", snowflake=NOWHERE,
           both=("json", "'[12345678901234567890, 0.1234567890123456789, 1E5]'"),
           then=("'[12345678901234567891, 0.1234567890123456789, 1E5]'", "[12345678901234567891,0.1234567890123456789,1E+5]"),
           doc="numbers of JSON with more digits than a double"),
@@ -443,12 +479,13 @@ ARRAYS = (
     array("list_1000_deep", both=hold("[" * 1000 + "]" * 1000), refused="too_deep"),
     array("list_nan", duckdb=("double[]", "['NaN'::double]"), postgres=("float8[]", "'{1,NaN}'"), refused="not_finite",
           doc="NaN in a list"),
-    array("list_infinite", duckdb=("real[]", "['-Infinity'::real]"), postgres=("real[]", "'{-Infinity}'"), refused="not_finite"),
+    array("list_infinite", duckdb=("real[]", "['-Infinity'::real]"), postgres=("real[]", "'{-Infinity}'"),
+          refused="not_finite"),
     array("list_infinite_deep", duckdb=("double[][]", "[['Infinity'::double]]"), postgres=("numeric[]", "'{{Infinity}}'"),
           refused="not_finite"),
     array("list_nul", duckdb=("text[]", "['a' || chr(0)]"), postgres=("json", "'[\"\\u0000\"]'"), refused="control_character"),
     array("list_half_pair", both=hold('["\\ud800"]'), refused="control_character", doc="half a surrogate pair"),
-    array("list_1e400", both=("json", "'[1e400]'"), refused="out_of_range"),
+    array("list_1e400", snowflake=NOWHERE, both=("json", "'[1e400]'"), refused="out_of_range"),
     array("list_broken", both=hold("[1,"), refused="json", doc="a text that is not JSON"),
     array("list_twice", both=hold("[1][2]"), refused="json"),
     array("list_json_null", both=("json", "'null'"), refused="type"),
@@ -459,16 +496,25 @@ ARRAYS = (
     array("list_records", postgres=("record_kind", "ROW(1, 'NaN')"), stops="cast it in the model",
           before="CREATE TYPE record_kind AS (a integer, b float8)", doc="a composite type of PostgreSQL"),
     array("list_of_integer", both=("integer", "1"), stops="which is no array"),
-    array("list_of_blob", duckdb=("blob", "'[]'::blob"), postgres=("bytea", "'[]'"), stops="which is no array"),
+    array("list_of_blob", snowflake=("binary", "x'5B5D'"), duckdb=("blob", "'[]'::blob"), postgres=("bytea", "'[]'"),
+          stops="which is no array"),
 )  # fmt: skip
 
 OBJECTS = (
     json_object("object_empty", "{}", both=("json", "'{}'"), then=("'{\"a\":{}}'", '{"a":{}}')),
     json_object("object_null_inside", '{"a":null,"b":""}', both=("json", "'{\"a\":null,\"b\":\"\"}'"),
                 then=("'{\"b\":\"\"}'", '{"b":""}'), doc="a null in an object"),
-    json_object("object_nested", '{"b":{"c":[1,{"d":"é"}]},"a":2}',
+    json_object("object_nested", '{"b":{"c":[1,{"d":"é"}]},"a":2}', snowflake=NOWHERE,
                 both=("json", "'{\"b\": {\"c\": [1, {\"d\": \"é\"}]}, \"a\": 2}'"),
                 then=("'{\"b\": {\"c\": [1, {\"d\": \"è\"}]}, \"a\": 2}'", '{"b":{"c":[1,{"d":"è"}]},"a":2}')),
+    json_object("object_variant", '{"a":2,"b":{"c":[1,{"d":"é"}]}}',
+                snowflake=("variant", "parse_json('{\"a\": 2, \"b\": {\"c\": [1, {\"d\": \"é\"}]}}')"),
+                then_snowflake=("parse_json('{\"a\": 2, \"b\": {\"c\": [1, {\"d\": \"è\"}]}}')",
+                                '{"a":2,"b":{"c":[1,{"d":"è"}]}}'),
+                doc="a VARIANT"),
+    json_object("object_constructed", '{"a":1,"c":["x"]}',
+                snowflake=("object", "object_construct('a', 1, 'c', array_construct('x'))"),
+                then_snowflake=("object_construct('a', 1, 'c', array_construct('y'))", '{"a":1,"c":["y"]}'), doc="an OBJECT"),
     json_object("object_struct", '{"a":1,"b":null,"c":["x"]}',
                 duckdb=("STRUCT(a integer, b text, c text[])", "{'a': 1, 'b': NULL, 'c': ['x']}"),
                 then=("{'a': 1, 'b': '', 'c': ['x']}", '{"a":1,"b":"","c":["x"]}'), doc="a STRUCT"),
@@ -478,7 +524,7 @@ OBJECTS = (
     json_object("object_union", '{"n":1}', duckdb=("UNION(n integer, s text)", "union_value(n := 1)"),
                 then=("union_value(s := '1')", '{"s":"1"}')),
     json_object("object_binary", '{"a":2}', postgres=("jsonb", "'{\"a\": 1, \"a\": 2}'"), then=("'{\"a\":3}'", '{"a":3}')),
-    json_object("object_same_name_twice", both=("json", "'{\"a\": 1, \"a\": 2}'"), refused="json",
+    json_object("object_same_name_twice", snowflake=NOWHERE, both=("json", "'{\"a\": 1, \"a\": 2}'"), refused="json",
                 doc="an object that names a property twice"),
     json_object("object_same_name_deep", both=hold('{"x":[{"é" :1,"é":1}]}'), refused="json"),
     json_object("object_same_name_escaped", both=hold('{"a":1,"\\u0061":1}'), refused="json"),

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from revetl.sandbox import Sandbox
-from tests.suites.conftest import box, postgres_uri  # noqa: F401 fixtures
-from tests.suites.world import SandboxDestination, World, duckdb_world, postgres_world
+from tests.suites.conftest import box, postgres_uri, snowflake_target  # noqa: F401 fixtures
+from tests.suites.world import SandboxDestination, World, duckdb_world, postgres_world, snowflake_world
 from tests.values.classes import ENGINES
 
 
@@ -66,7 +66,7 @@ def send(world: World) -> Send:
     return run
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.more) if name == "snowflake" else name for name in ENGINES])
 def engine(request: pytest.FixtureRequest) -> str:
     """The engine's name."""
     return str(request.param)
@@ -77,7 +77,9 @@ def world(request: pytest.FixtureRequest, engine: str, tmp_path: Path, box: Sand
     """An empty warehouse of that engine and an empty workspace."""
     if engine == "duckdb":
         context = duckdb_world(tmp_path)
+    elif engine == "snowflake":
+        context = snowflake_world(request.getfixturevalue("snowflake_target"), f"V_{uuid.uuid4().hex[:12]}".upper())
     else:
         context = postgres_world(request.getfixturevalue("postgres_uri"), f"v_{uuid.uuid4().hex[:12]}")
     with context as connect:
-        yield World(connect=connect, box=box, syncs=[])
+        yield World(connect=connect, box=box, syncs=[], kind=engine)

@@ -29,6 +29,12 @@ LOOKALIKES = (
 SEED = 30
 
 
+@pytest.fixture(params=DIALECTS)
+def engine(request: pytest.FixtureRequest) -> str:
+    """The engine's name."""
+    return str(request.param)
+
+
 def literal(value: Any) -> str:
     return "NULL" if value is None else "'" + str(value).replace("'", "''") + "'"
 
