@@ -3,13 +3,13 @@
     python -m tests.suites.snowflake_server    prints its port, and serves until its standard input ends
 
 It speaks the real connector's protocol and runs the SQL in DuckDB. What it does otherwise than Snowflake, and is needed here,
-is mended: HASH is a signed number, SUM of integers is exact, OCTET_LENGTH takes a text, MERGE is DuckDB's own (fakesnow's parts
-of it write two databases, which no transaction may), and what it cannot do is a refused statement (a plain 500 would be tried
-again for a minute). What it cannot show is in `docs/snowflake.md`.
+is mended: HASH is a signed number, SUM of integers is exact, OCTET_LENGTH takes a text, ARRAY_CONSTRUCT gives JSON wherever it
+stands, MERGE is DuckDB's own (fakesnow's parts of it write two databases, which no transaction may), and what it cannot do is a
+refused statement (a plain 500 would be tried again for a minute). What it cannot show is in `docs/snowflake.md`.
 
 Nine tenths of its time would go into sqlglot: fakesnow walks over each statement seventy-five times and copies it before each
-walk. Here it walks over one copy (`in_place`), and as scenarios say the same statements over and over, what was translated once is
-kept (`Memory`).
+walk. Here it walks over one copy (`in_place`), and as scenarios say the same statements over and over, what was translated once
+is kept (`Memory`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ def mended(expression: Any) -> Any:
     """A function as DuckDB has it."""
     from sqlglot import exp  # noqa: PLC0415 slow, and only the server needs it
 
+    if isinstance(expression, exp.Array):  # an ARRAY is JSON here, as fakesnow has it in a SELECT without a name for it
+        return exp.Anonymous(this="JSON_ARRAY", expressions=expression.expressions)
     name = expression.sql_name() if isinstance(expression, exp.Func) else ""
     name = str(expression.this).upper() if isinstance(expression, exp.Anonymous) else name
     if name == "HASH":  # two bits less, so that a sum stays far from its bounds

@@ -229,7 +229,7 @@ def tried(fields: dict[str, Any], code: str = "390100", said: str = "No.") -> tu
 
 OVER_THE_WIRE: dict[str, tuple[str, dict[str, Any]]] = {
     "password": ("login-request", {"LOGIN_NAME": "job", "PASSWORD": CANARY}),
-    "password and MFA": ("login-request", {"AUTHENTICATOR": "USERNAME_PASSWORD_MFA", "PASSWORD": CANARY}),
+    "password and MFA": ("login-request", {"LOGIN_NAME": "job", "PASSWORD": CANARY}),
     "Okta": ("authenticator-request", {"AUTHENTICATOR": "https://x.okta.com"}),
     "browser": ("authenticator-request", {"AUTHENTICATOR": "EXTERNALBROWSER"}),
     "OAuth": ("login-request", {"AUTHENTICATOR": "OAUTH", "TOKEN": CANARY}),
@@ -250,18 +250,23 @@ def test_each_way_reaches_the_account_as_the_connector_asks(way: str) -> None:
     if path == "login-request":
         session = body["SESSION_PARAMETERS"]
         assert (session["QUERY_TAG"], session["TIMEZONE"], session["ROWS_PER_RESULTSET"]) == ("revetl 1 run", "UTC", 0)
+    if way == "password and MFA":
+        assert body["SESSION_PARAMETERS"]["CLIENT_REQUEST_MFA_TOKEN"] is True, "asked once, and kept for the next connections"
     if way == "key in PEM, encrypted":
         claims = pytest.importorskip("jwt").decode(body["TOKEN"], KEY.public_key(), algorithms=["RS256"])
         assert claims["sub"] == "MY-ORG-ACC.JOB"
         assert claims["iss"].startswith("MY-ORG-ACC.JOB.SHA256:")
 
 
-def test_workload_identity_by_a_token() -> None:
-    """`eyJ...` is a token that says who issued it, which is all that the connector reads of it."""
+def test_workload_identity_is_for_snowflakes_own_hosts_only() -> None:
+    """So far the connector goes here: it takes the provider and the token, and gives them to no other host."""
     token = pytest.importorskip("jwt").encode({"iss": "https://idp.example", "sub": "job"}, pem(), algorithm="RS256")
     fields = {"authenticator": "workload_identity", "workload_identity_provider": "oidc", "token": Secret(token)}
-    _, body, _ = tried(fields)
-    assert (body["AUTHENTICATOR"], body["PROVIDER"], body["TOKEN"]) == ("WORKLOAD_IDENTITY", "OIDC", token)
+    there = {**BASE, **fields, "host": "127.0.0.1", "protocol": "http"}
+    warehouse = open_warehouse("snowflake", there, root=Path())
+    with pytest.raises(WarehouseError, match="WORKLOAD_IDENTITY requires a recognized Snowflake host"):
+        warehouse.fetch(sa.text("SELECT 1"))
+    warehouse.close()
 
 
 @pytest.mark.parametrize(("code", "said", "expected"), [
