@@ -93,6 +93,7 @@ from revetl.state import (
     PlanTable,
     Range,
     Stream,
+    changed_meanwhile,
     create_table,
     ensure_schema,
     gaps,
@@ -1399,15 +1400,20 @@ class _Run:
             raise stops(job.sync, job.tally.reasons(), sent=True)
 
     def _cause(self, job: _Job | None, problem: RevetlError) -> RevetlError:
-        """The reason to tell: a run whose place was taken may find its plan gone before it finds its lease gone."""
+        """The reason to tell.
+
+        A run whose place was taken may find its plan gone before it finds its lease gone; and what the warehouse says of a
+        table that somebody has changed does not tell whose it is.
+        """
         if job is None or not isinstance(problem, WarehouseError | StateDamaged):
             return problem
-        try:
-            job.stream.renew(job.lease)
-        except LeaseLost as lost:
-            return lost
-        except RevetlError:
-            return problem
+        with suppress(WarehouseError):
+            try:
+                job.stream.renew(job.lease)
+            except LeaseLost as lost:
+                return lost
+            if isinstance(problem, WarehouseError) and (gone := job.stream.lost()):
+                return changed_meanwhile(job.sync.name, gone)
         return problem
 
     def _give_back(self, stream: Stream, lease: Lease) -> None:

@@ -168,6 +168,14 @@ def damaged(name: str, problem: str) -> StateDamaged:
     )
 
 
+def changed_meanwhile(name: str, problem: str) -> StateDamaged:
+    """The error for a state that was changed from outside while a run used it."""
+    return StateDamaged(
+        f"the state of {name!r} was changed from outside while this run used it: {problem}",
+        hint=f"let nothing else write there; then see what is left, and go on: revetl state repair --select {name}",
+    )
+
+
 def merged(ranges: Iterable[Range]) -> list[Range]:
     """Ranges in order, with touching and overlapping ones joined."""
     out: list[Range] = []
@@ -384,6 +392,16 @@ class Stream:
             return f"its state has {self.state_rows:,} rows where the last run left {control.state_rows:,}"
         if control.ack_rows is not None and control.ack_rows != ack_rows:
             return f"{self.tables.ack.name} has {ack_rows:,} rows where {control.ack_rows:,} were written"
+        return ""
+
+    def lost(self) -> str:
+        """What is gone of the stream's tables since they were read; an empty string if nothing is."""
+        fresh = read_catalog(self.warehouse, self.tables.schema)
+        for table in (self.tables.ctl, self.tables.state, self.tables.open, self.tables.ack):
+            if table.name not in fresh:
+                return f"the table {table.name} is gone"
+            if gone := [column for column in self.catalog.get(table.name, ()) if column not in fresh[table.name]]:
+                return f"the column {gone[0]!r} of {table.name} is gone"
         return ""
 
     def check(self, now_ms: int, *, sends: bool, lease: Lease | None = None) -> None:

@@ -11,7 +11,7 @@ from revetl.errors import ExitCode
 from revetl.tables import SCHEMA_VERSION
 from tests.bars import Bar
 from tests.suites.test_protocol import ONE_TRY, applied_but_not_answered
-from tests.suites.world import SCHEMA, World, attribute, people_sync
+from tests.suites.world import SCHEMA, SandboxDestination, World, attribute, people_sync
 
 # after a finished run; {s} is the schema
 AT_REST = {
@@ -99,6 +99,50 @@ def test_damage_of_an_unfinished_run_is_found_before_the_first_request(world: Wo
     assert result.exit_code == ExitCode.STATE
     assert world.held()["operations"] == operations
     bar(24, f"operations sent after: {kind}", found=world.held()["operations"] - operations, goal="0")
+
+
+@pytest.mark.parametrize(
+    ("change", "gone"),
+    [("DROP TABLE {s}.state__people01", "the table state__people01 is gone"),
+     ("ALTER TABLE {s}.state__people01 DROP COLUMN plan", "the column 'plan' of state__people01 is gone"),
+     ("DROP TABLE {s}.ack__people01", "the table ack__people01 is gone")],
+)  # fmt: skip
+def test_a_table_that_is_changed_while_a_run_sends_is_named(world: World, change: str, gone: str) -> None:
+    world.run("people")
+    world.sql("UPDATE people SET plan = 'team'")
+
+    class Meddling(SandboxDestination):
+        def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> object:
+            answer = super().send(body, deadline_s=deadline_s, path=path)
+            world.sql(change.format(s=SCHEMA))
+            return answer
+
+    stopped = world.run("people", destination=lambda: Meddling(world.box))
+
+    problem = stopped.syncs[0].error
+    assert problem is not None
+    assert (stopped.exit_code, gone in problem.message) == (ExitCode.STATE, True), problem.message
+    assert "revetl state repair --select people" in problem.hint
+    if "COLUMN" in change:  # the acknowledgements are there, and the next run goes on
+        world.forget_drain()
+        assert world.run("people").exit_code == ExitCode.OK
+        assert world.run("people").requests == 0
+
+
+def test_a_model_that_changes_while_a_run_sends_changes_nothing_of_it(world: World) -> None:
+    world.run("people")
+    world.sql("UPDATE people SET plan = 'team'")
+
+    class Meddling(SandboxDestination):
+        def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> object:
+            if world.source is None:
+                world.sql("ALTER TABLE people DROP COLUMN plan")
+            return super().send(body, deadline_s=deadline_s, path=path)
+
+    sent = world.run("people", destination=lambda: Meddling(world.box))
+
+    assert (sent.exit_code, sent.syncs[0].acknowledged) == (ExitCode.OK, 2)
+    assert [(world.person(one) or {})["plan"] for one in ("a", "b")] == ["team", "team"]
 
 
 def test_a_diff_says_that_the_state_is_damaged(world: World) -> None:
