@@ -190,6 +190,8 @@ class Known:
 
     Attributes:
         usable: fields whose state column exists with the same family.
+        exact: those of them whose decimals have as many digits behind the point.
+        none_open: no row is refused, held or unknown, so that nothing need be joined for them.
         contracts: for each contract number found in the state, the digests of its fields.
         contract: the number of today's contract.
         has_state: whether the state's tables exist at all.
@@ -203,6 +205,8 @@ class Known:
     """
 
     usable: frozenset[str] = frozenset()
+    exact: frozenset[str] = frozenset()
+    none_open: bool = False
     contracts: Mapping[int, Mapping[str, str]]
     contract: int
     has_state: bool
@@ -473,12 +477,16 @@ def keys_of(dialect: Dialect, shape: Shape, sql: str, people: Sequence[str]) -> 
     return sa.select(key_of(dialect, shape).label("_key")).select_from(subquery_text(sql, "k")).where(theirs)
 
 
-def open_rows(tables: StreamTables, *variants: str) -> sa.Subquery:
-    """What is open of the model's rows, and of their copies under these old names."""
+def open_rows(tables: StreamTables, *variants: str, none: bool = False) -> sa.Subquery:
+    """What is open of the model's rows, and of their copies under these old names.
+
+    Args:
+        none: it is known that nothing is; an engine that is told does not compare a key for it.
+    """
     o = tables.open
     return (
         sa.select(o.c._key, o.c._variant, o.c._op, o.c._outcome, o.c._contract, o.c._values, o.c._first_at, o.c._last_try)
-        .where(o.c._variant.in_(["", *variants]))
+        .where(sa.false() if none else o.c._variant.in_(["", *variants]))
         .subquery("o")
     )
 
@@ -575,7 +583,7 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
     names = [field_column(field.name) for field in sync.fields]
     erasing = sync.when_missing is not WhenMissing.IGNORE
     if known.has_state:
-        t, o = tables.state.alias("t"), open_rows(tables)
+        t, o = tables.state.alias("t"), open_rows(tables, none=known.none_open)
         joined = m.join(t, m.c._key == t.c._key, full=True)
         key = sa.func.coalesce(m.c._key, t.c._key)
         joined = joined.join(o, o.c._key == key, full=erasing, isouter=True)
@@ -607,7 +615,7 @@ def _snapshot_changes(  # noqa: C901, PLR0913 one question, told in the order in
         new = m.c[name]
         usable = known.has_state and field.name in known.usable
         old: Any = t.c[name] if usable else None
-        if usable and canonical.scale is not None:
+        if usable and canonical.scale is not None and field.name not in known.exact:
             # engines would bring two scales to the smaller one, and round without a word
             old = sa.cast(old, canonical.type)
         keeps, erases = field.keeps_on_null(), field.on_null is OnNull.CLEAR
@@ -892,7 +900,7 @@ def event_rows(  # noqa: C901, PLR0913 one question, told in the order in which 
         kept_rows = sa.select(s._key, s._variant, s._contract, s._digest, s._occurred_at, *money).where(
             s._variant.in_(["", *variants]))  # fmt: skip
         t = kept_rows.subquery("t") if options.since_s is None else _recent(m, kept_rows, s, options.since_s)
-        o = open_rows(tables, *variants)
+        o = open_rows(tables, *variants, none=known.none_open)
 
         def alike(one: sa.Subquery) -> Any:  # noqa: ANN401 a SQL expression
             same_key = m.c._key == one.c._key

@@ -498,13 +498,17 @@ class Stream:
         if not number:
             number = max(contracts, default=0) + 1
         columns = self.catalog.get(self.tables.state.name, {})
-        usable = set()
+        usable, exact = set(), set()
         for field, canonical in zip(shape.sync.fields, shape.canonical, strict=True):
             column = columns.get(field_column(field.name))
             if column is not None and family_of(column) == canonical.family:
                 usable.add(field.name)
+                if column.scale == canonical.scale:
+                    exact.add(field.name)
         known = Known(
             usable=frozenset(usable),
+            exact=frozenset(exact),
+            none_open=self.exists and self.open_rows == 0,
             contracts=contracts,
             contract=number,
             has_state=self.exists,
