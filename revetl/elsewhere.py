@@ -121,10 +121,11 @@ class StateElsewhere(Warehouse):
         self.execute(sa.schema.CreateTable(stage))
         assert self.folder is not None  # noqa: S101 `open_elsewhere` makes it
         file = self.folder.path / "rows.json"
-        insert = on_duckdb.insert_from(quoted_text(stage.name), self._types(stage), file)
+        types = self._types(stage)
         for page in pages:
             try:
-                on_duckdb.write_rows(file, page)
+                size = on_duckdb.write_rows(file, page)
+                insert = on_duckdb.insert_from(quoted_text(stage.name), types, file, size)
                 self.execute(sa.text(insert.replace(":", r"\:")))
             finally:
                 file.unlink(missing_ok=True)

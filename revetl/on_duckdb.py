@@ -14,7 +14,6 @@ from revetl.dialects import DECIMAL, Dialect, Kind, driver_problem, without_zero
 from revetl.errors import ConfigError
 from revetl.profiles import unwrapped
 
-MAX_PAGE_BYTES = 2_000_000_000  # of one page of rows on its way into DuckDB
 SYSTEM = ("/proc/", "/sys/", "/dev/")
 # of DuckDB's own repository: what reads addresses of these kinds
 EXTENSIONS = {
@@ -116,20 +115,23 @@ def make_engine(fields: Mapping[str, Any], root: Path, *, read_only: bool, files
     return engine
 
 
-def write_rows(file: Path, page: Sequence[Sequence[Any]]) -> None:
-    """Rows of texts as a file that `insert_from` reads; JSON keeps every character and tells null from an empty text."""
+def write_rows(file: Path, page: Sequence[Sequence[Any]]) -> int:
+    """Rows of texts as a file that `insert_from` reads; its size. JSON keeps every character and tells null from an empty text."""
     import orjson  # noqa: PLC0415 only where rows come from elsewhere
 
-    file.write_bytes(orjson.dumps([{f"c{i}": value for i, value in enumerate(row)} for row in page]))
+    return file.write_bytes(orjson.dumps([{f"c{i}": value for i, value in enumerate(row)} for row in page]))
 
 
-def insert_from(table: str, types: Sequence[str], file: Path) -> str:
-    """The statement that reads a file of `write_rows` into a table, each text as its column's type."""
+def insert_from(table: str, types: Sequence[str], file: Path, size: int) -> str:
+    """The statement that reads a file of `write_rows` into a table, each text as its column's type.
+
+    No row is larger than the file; DuckDB sets twice that much memory aside.
+    """
     values = ", ".join(f"CAST(c{i} AS {kind})" for i, kind in enumerate(types))
     columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(types)))
     place = str(file).replace("'", "''")
     return (f"INSERT INTO {table} SELECT {values} FROM read_json('{place}', format = 'array', columns = {{{columns}}}, "  # noqa: S608
-            f"maximum_object_size = {MAX_PAGE_BYTES})")  # fmt: skip
+            f"maximum_object_size = {size + 1})")  # fmt: skip
 
 
 def insert_batch(table: str, types: Sequence[str], batch: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tracemalloc
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -213,6 +214,25 @@ def test_a_value_that_stops_the_model_after_many_pages_is_an_error_of_the_wareho
     assert isinstance(stopped.syncs[0].error, WarehouseError)
     assert "the warehouse refused Select: " in stopped.syncs[0].error.message
     assert fine.syncs[0].acknowledged == 3
+
+
+def test_rows_pass_through_little_memory(tmp_path: Path) -> None:
+    """Neither all of them in Python, nor more in DuckDB than it is allowed."""
+    source = open_warehouse("duckdb", {"path": ":memory:"}, root=tmp_path)
+    state = Elsewhere(kind="duckdb", fields={"path": "kept.duckdb", "settings": {"memory_limit": "100MB"}})
+    sql = "SELECT i AS id, 'p' || i || '@example.com' AS email, repeat('x', 40) AS plan, i * 0.5 AS spent FROM range(100000) t(i)"
+    with closing(open_elsewhere(source, state, root=tmp_path, read_only=False)) as warehouse:
+        made = warehouse.adopt(CompiledSync(sync=people_sync(), sql=sql))
+        tracemalloc.start()
+        try:
+            warehouse.columns(made.sql)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        rows = warehouse.fetch(sa.text(f"SELECT count(*), sum(spent) FROM ({made.sql}) AS s"))
+
+    assert rows == [(100_000, 2_499_975_000)]
+    assert peak < 30_000_000  # a list of all rows takes 50 MB
 
 
 @pytest.mark.parametrize("kind", ["redshift", "bigquery", "databricks"])
