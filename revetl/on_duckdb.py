@@ -116,7 +116,7 @@ def make_engine(fields: Mapping[str, Any], root: Path, *, read_only: bool, files
 
 
 def write_rows(file: Path, page: Sequence[Sequence[Any]]) -> int:
-    """Rows of texts as a file that `insert_from` reads; its size. JSON keeps every character and tells null from an empty text."""
+    """Rows of texts as a file for `insert_from`; its size. JSON keeps every character and tells null from an empty text."""
     import orjson  # noqa: PLC0415 only where rows come from elsewhere
 
     return file.write_bytes(orjson.dumps([{f"c{i}": value for i, value in enumerate(row)} for row in page]))
