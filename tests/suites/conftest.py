@@ -34,9 +34,10 @@ from tests.suites.world import (
 
 HERE = Path(__file__).parent
 # these run on PostgreSQL in every `make test`, the others there in `make test-more`, which CI runs too; with their state
-# elsewhere a sample in `make test`, and the others in `make soak`
+# elsewhere a sample in `make test`, more of them in `make test-more`, and the others in `make soak`
 SPLIT = ("duckdb > postgres", "postgres > duckdb")  # the warehouse > the engine of the state
-SAMPLED = {"duckdb > postgres": {"test_people"}, "postgres > duckdb": {"test_types"}}
+SAMPLED = {"duckdb > postgres": {"test_elsewhere", "test_people"}, "postgres > duckdb": {"test_elsewhere", "test_types"}}
+MORE = frozenset({"test_people", "test_types", "test_events", "test_damage", "test_forget"})
 EVERYWHERE = frozenset({"test_damage", "test_events", "test_forget", "test_people", "test_protocol"})
 
 LIVE = bool(os.environ.get("SNOWFLAKE_TEST_ENV"))
@@ -49,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.parent != HERE:
             continue
         if world in {"postgres", *SPLIT} and item.path.stem not in SAMPLED.get(world, EVERYWHERE):
-            item.add_marker("more" if world == "postgres" else "soak")
+            item.add_marker("more" if world == "postgres" or item.path.stem in MORE else "soak")
         if world == "snowflake":
             # test_snowflake.py is the sample of `make test`; a scenario takes ten seconds of CPU there, most of it in sqlglot
             item.add_marker("more" if LIVE else "soak")
