@@ -186,7 +186,8 @@ def _folder(file: str) -> str:
     """
     literal = re.split(r"[*?\[]", file, maxsplit=1)[0]
     folder = literal[: literal.rfind("/") + 1] if literal != file or file.endswith("/") else ""
-    if (folder == "/" or file.startswith(SYSTEM)) and "://" not in file:
+    system = file.startswith(SYSTEM) and not file.startswith("/dev/shm/")  # noqa: S108 temporary files may be in memory
+    if (folder == "/" or system) and "://" not in file:
         raise ConfigError(
             f"a model may not read {file!r}: it is no file of data",
             hint="name the files, or a folder of data, in `external_location` or `external_files`",

@@ -191,3 +191,11 @@ def test_a_diff_names_the_model_that_reads_a_file_it_may_not(root: Path) -> None
     assert "disabled by configuration" in caught.value.message
     assert "external_location" in caught.value.hint
     assert str(caught.value.where) == "models/people.sql:3"
+
+
+def test_memory_may_hold_temporary_files_and_no_other_part_of_the_system_may(root: Path) -> None:
+    """As a CI has it that puts them there by TMPDIR."""
+    assert asked(opened(root, files=("/dev/shm/pages/",)), "SELECT 1") == [(1,)]
+    for place in ("/dev/pages/", "/proc/self/environ", "/sys/class/"):
+        with pytest.raises(ConfigError, match="no file of data"):
+            opened(root, files=(place,))
