@@ -40,6 +40,9 @@ SAMPLED = {"duckdb > postgres": {"test_elsewhere", "test_people"}, "postgres > d
 MORE = frozenset({"test_people", "test_types", "test_events", "test_damage", "test_forget"})
 EVERYWHERE = frozenset({"test_damage", "test_events", "test_forget", "test_people", "test_protocol"})
 
+# these run on fakesnow in `make test-more`: four seconds of CPU each; the others there in `make soak`
+ON_SNOWFLAKE = frozenset({"test_contract", "test_damage", "test_events", "test_people", "test_protocol"})
+
 LIVE = bool(os.environ.get("SNOWFLAKE_TEST_ENV"))
 
 
@@ -52,8 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if world in {"postgres", *SPLIT} and item.path.stem not in SAMPLED.get(world, EVERYWHERE):
             item.add_marker("more" if world == "postgres" or item.path.stem in MORE else "soak")
         if world == "snowflake":
-            # test_snowflake.py is the sample of `make test`; a scenario takes ten seconds of CPU there, most of it in sqlglot
-            item.add_marker("more" if LIVE else "soak")
+            item.add_marker("more" if LIVE or item.path.stem in ON_SNOWFLAKE else "soak")  # test_snowflake.py is in `make test`
             if reason := "" if LIVE else UNSEEN.get(f"{item.path.stem}::{item.originalname}", ""):  # type: ignore[attr-defined]  # a test
                 item.add_marker(pytest.mark.skip(reason=f"fakesnow cannot show it: {reason}"))
 

@@ -165,7 +165,7 @@ def main() -> None:
     cursor.parse_one = server.parse_one = memory.parse
     fake._transform = translating(fake._transform, memory)
     fake._describe_last_sql = described
-    fake._inline_variables = lambda self, sql: sql  # it takes a `$` in a text for a variable; scenarios have none
+    fake._inline_variables = lambda _, sql: sql  # it takes a `$` in a text for a variable; scenarios have none
     checked = fake.check_db_and_schema
     # every session has both
     fake.check_db_and_schema = lambda self, it: None if self._conn.schema_set and self._conn.database_set else checked(self, it)

@@ -208,6 +208,11 @@ class World:
         else:
             self.sql(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {kind}")
 
+    def text(self, value: str) -> str:
+        """A text as SQL: a backslash escapes in Snowflake."""
+        plain = value.replace("\\", "\\\\") if self.kind == "snowflake" else value
+        return "'" + plain.replace("'", "''") + "'"
+
     def own(self, name: str) -> str:
         """A name of the state's that has to be quoted."""
         return f'"{name.upper() if self.kind == "snowflake" else name}"'

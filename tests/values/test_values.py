@@ -26,7 +26,7 @@ from tests.bars import Bar
 from tests.suites.conftest import LIVE
 from tests.suites.unseen import UNSEEN_VALUES
 from tests.suites.world import World, attribute, orders_sync, people_sync
-from tests.values.classes import ENGINES, VALUES, Value, text
+from tests.values.classes import ENGINES, VALUES, Value
 from tests.values.conftest import Send
 
 REASONS = 5  # that a result tells of one sync, each with a masked key
@@ -61,11 +61,6 @@ def each(engine: str, outcome: str) -> list[Value]:
 def insert(table: str, columns: str, *values: str) -> str:
     """A row of expressions: Snowflake takes only constants in VALUES."""
     return f"INSERT INTO {table} ({columns}) SELECT {', '.join(values)}"
-
-
-def written(engine: str, value: str) -> str:
-    """A text as SQL."""
-    return text(value.replace("\\", "\\\\") if engine == "snowflake" else value)
 
 
 def tables_of(world: World, engine: str, values: Sequence[Value], most: int) -> list[list[Value]]:
@@ -275,8 +270,8 @@ KEYS = {
 }  # fmt: skip
 
 
-def test_keys_are_sent_byte_for_byte_or_refused(world: World, engine: str, send: Send, bar: Bar) -> None:
-    world.sql("CREATE TABLE keys (id text)", *(f"INSERT INTO keys VALUES ({written(engine, key)})" for key in KEYS))
+def test_keys_are_sent_byte_for_byte_or_refused(world: World, send: Send, bar: Bar) -> None:
+    world.sql("CREATE TABLE keys (id text)", *(f"INSERT INTO keys VALUES ({world.text(key)})" for key in KEYS))
     world.syncs = [table_sync("keys", [])]
 
     result, sent = send()
@@ -457,7 +452,7 @@ def test_random_texts_arrive_as_the_warehouse_says_them(world: World, engine: st
     world.sql("CREATE TABLE many (id text, x text)")
     for start in range(0, ROWS, 500):
         some = enumerate(made[start : start + 500], start)
-        world.sql("INSERT INTO many VALUES " + ", ".join(f"('{n}', {written(engine, t)})" for n, t in some))
+        world.sql("INSERT INTO many VALUES " + ", ".join(f"('{n}', {world.text(t)})" for n, t in some))
     world.syncs = [table_sync("many", [attribute("x")])]
 
     _, sent = send()
