@@ -9,7 +9,7 @@ JOBS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run demo sandbox test test-more test-snowflake test-redshift test-bigquery soak lint types docs-check bench reliability wheel-check check pins picture clean
+.PHONY: help setup setup-run demo sandbox test test-more test-snowflake test-redshift test-bigquery test-databricks soak lint types docs-check bench reliability wheel-check check pins picture clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test-redshift: setup ## the scenarios on a live Redshift: ENV=redshift.env, made
 
 test-bigquery: setup ## the scenarios on a live BigQuery: ENV=bigquery.env, made from tests/bigquery.env.example
 	REVETL_TEST_BIGQUERY="$(ENV)" $(PY) -m pytest tests/suites/test_bigquery_scenarios.py $(ARGS)
+
+test-databricks: setup ## the scenarios on a live Databricks: ENV=databricks.env, made from tests/databricks.env.example
+	REVETL_TEST_DATABRICKS="$(ENV)" $(PY) -m pytest tests/suites/test_databricks_scenarios.py $(ARGS)
 
 soak: setup ## the long tests
 	$(PY) -m pytest -m soak $(ARGS)

@@ -12,7 +12,8 @@ The map, from the bottom up (imports go this way only):
     project, compiler, selection     YAML, profiles and Jinja → syncs with their SQL
     dialects, warehouse, tables      the one door to the warehouse; on_duckdb, on_postgres, on_snowflake
                                      (with snowflake_sql), on_redshift (with redshift_dialect), on_bigquery
-                                     (with bigquery_sql): one engine each; folding: how names are read
+                                     (with bigquery_sql), on_databricks (with databricks_sql): one engine each;
+                                     folding: how names are read
     diffsql, plan                    what would change, in one statement; counts and guards
     encode, entities, ids, customerio  rows → operations → batches; replies → verdicts
     outline, values, reasons         the contract's rules on each value; what breaks them, counted and never shown

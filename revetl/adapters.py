@@ -66,7 +66,6 @@ class Adapter:
         together: fields that need others beside them.
         apart: pairs of fields of which only one may be given.
         experimental: the engine runs, and has never been tried on a live account.
-        never: why the engine does not run, where it does not.
         refused: fields that change what models see, and that revetl does not do: why.
     """
 
@@ -79,7 +78,6 @@ class Adapter:
     together: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     apart: tuple[tuple[str, str], ...] = ()
     experimental: bool = False
-    never: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -235,7 +233,7 @@ DATABRICKS = Adapter(
         "azure_client_secret": ("azure_client_id",),
     },
     apart=(("client_secret", "azure_client_secret"),),
-    never="several statements commit together there only in a preview, and without that a crash would lose acknowledgements",
+    experimental=True,
 )  # fmt: skip
 
 ADAPTERS: Mapping[str, Adapter] = MappingProxyType({

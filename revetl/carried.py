@@ -16,7 +16,7 @@ from revetl.contracts import Sync
 from revetl.dialects import DECIMAL, MAX_DECIMAL_DIGITS, Column, Dialect, Kind, source_column
 from revetl.errors import ContractBroken
 
-TRIED = frozenset({"duckdb", "postgres", "snowflake"})  # warehouses whose values are known to arrive as they are
+TRIED = frozenset({"duckdb", "postgres", "snowflake", "databricks"})  # warehouses whose values are known to arrive as they are
 LOOSE_SCALE = 18  # digits behind the point of a PostgreSQL numeric without a scale, in an engine whose decimals have one
 BIGINT_DIGITS = 18  # that many fit 64 bits, whichever they are
 Page = list[tuple[Any, ...]]
@@ -94,6 +94,9 @@ def _iso_time(source: Dialect, value: Any, column: Column) -> Any:  # noqa: ANN4
         plain = sa.cast(sa.func.convert_timezone("UTC", value) if zoned else value, Ntz())
         text = sa.func.to_varchar(plain, "YYYY-MM-DD HH24:MI:SS.FF6")  # nanoseconds are cut
         return sa.func.concat(text, "+00:00") if zoned else text
+    if source.name == "databricks":  # whose sessions are in UTC
+        text = sa.func.date_format(value, "yyyy-MM-dd HH:mm:ss.SSSSSS")
+        return sa.func.concat(text, "+00") if zoned else text
     return sa.cast(sa.cast(value, sa.TIMESTAMP(timezone=zoned)), sa.Text)  # nanoseconds are cut here, not rounded there
 
 

@@ -17,7 +17,6 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, CursorResult
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
-from revetl.adapters import ADAPTERS
 from revetl.dialects import Column, Dialect, Merge, subquery_text
 from revetl.errors import ConfigError, WarehouseError
 
@@ -261,11 +260,10 @@ def open_warehouse(  # noqa: PLR0913 one call site; each is a plain fact
         from revetl import on_bigquery  # noqa: PLC0415
 
         engine, dialect = on_bigquery.make_engine(fields, root, read_only=read_only, comment=comment)
-    elif kind in ADAPTERS and ADAPTERS[kind].never:
-        raise ConfigError(
-            f"targets of type {kind!r} are read and not run: {ADAPTERS[kind].never}",
-            hint="docs/warehouses.md says which run; choose another target with --target", code="RV425",
-        )  # fmt: skip
+    elif kind == "databricks":
+        from revetl import on_databricks  # noqa: PLC0415
+
+        engine, dialect = on_databricks.make_engine(fields, read_only=read_only, comment=comment)
     else:
         raise ConfigError(
             f"targets of type {kind!r} are not supported yet: duckdb, postgres and snowflake are",

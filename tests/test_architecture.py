@@ -21,8 +21,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "taxonomy versions renames dbt",
         "taxonomyfile dbtchecks previous datatests",
         "tables syncfile profiles values customerio sample identity",
-        "dialects project fromdbt delivery connect encode shopify_sample snowflake_sql bigquery_sql",
-        "on_duckdb on_postgres on_snowflake on_redshift on_bigquery",
+        "dialects project fromdbt delivery connect encode shopify_sample snowflake_sql bigquery_sql databricks_sql",
+        "on_duckdb on_postgres on_snowflake on_redshift on_bigquery on_databricks",
         "redshift_dialect",
         "diffsql warehouse entities compiler lint carried",
         "seal checklist",
@@ -43,10 +43,12 @@ SQLALCHEMY = {
     *("tables", "identity", "dialects", "diffsql", "warehouse", "seal", "state", "rates", "upkeep", "engine", "repair", "forget"),
     *("duplicates", "merges", "persons", "purchases", "reconcile", "unsent", "latency", "history", "drift"),
     *("on_duckdb", "on_postgres", "on_snowflake", "snowflake_sql", "on_redshift", "gates", "elsewhere", "carried"),
-    *("on_bigquery", "bigquery_sql"),
+    *("on_bigquery", "bigquery_sql", "on_databricks", "databricks_sql"),
 }
-HTTP = {"customerio", "on_snowflake", "bigquery_sql"}  # the second one asks for an access token; the third names errors
-DRIVERS = {"duckdb", "psycopg", "snowflake", "redshift_connector", "sqlalchemy_redshift", "google", "sqlalchemy_bigquery"}
+# beside the sender: two ask for access tokens, two know the errors of their driver
+HTTP = {"customerio", "on_snowflake", "on_databricks", "bigquery_sql", "databricks_sql"}
+DRIVERS = {"duckdb", "psycopg", "snowflake", "redshift_connector", "sqlalchemy_redshift", "google", "sqlalchemy_bigquery",
+           "databricks"}  # fmt: skip
 # what `revetl --help` must not wait for
 HEAVY = {"sqlalchemy", "duckdb", "psycopg", "snowflake", "requests", "customerio", "orjson", "jinja2", "yaml", "tenacity", "http"}
 MUTATORS = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem", "remove", "discard", "clear"}
@@ -136,7 +138,7 @@ def test_http_goes_out_of_one_module() -> None:
 def test_drivers_are_imported_by_the_one_that_connects() -> None:
     users = {module(path) for path in FLAT if foreign(path) & DRIVERS}
     here = {"on_duckdb", "on_postgres", "snowflake_sql", "on_redshift", "redshift_dialect", "sample", "shopify_sample",
-            "on_bigquery", "bigquery_sql"}  # fmt: skip
+            "on_bigquery", "bigquery_sql", "databricks_sql"}  # fmt: skip
     assert users <= here, sorted(users)
 
 

@@ -114,13 +114,6 @@ def test_errors_repeat_names_and_no_values() -> None:
     assert problem(RuntimeError("ann@x"), "") == ("RuntimeError", 0)
 
 
-@pytest.mark.parametrize(("kind", "why"), [("databricks", "a crash would lose")])
-def test_engines_that_cannot_are_refused_with_the_reason(kind: str, why: str) -> None:
-    with pytest.raises(ConfigError, match=why) as caught:
-        open_warehouse(kind, {}, root=Path())
-    assert caught.value.code == "RV425"
-
-
 def test_a_missing_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redshift_connector", None)
     with pytest.raises(ConfigError) as caught:
