@@ -22,7 +22,8 @@ from revetl.errors import ConfigError, WarehouseError
 READS = re.compile(r"\s*(?:--[^\n]*\n\s*)*(SELECT|WITH|DESCRIBE)\b", re.IGNORECASE)
 NO_ROWS = re.compile(r"^SELECT \* \nFROM \((.*)\) AS m\s+LIMIT 0\s*(/\*[^*]*\*/)?\s*$", re.DOTALL)
 WIDE = 0x10000  # from here on a character has eight hexadecimal digits
-ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+# `${name}` is replaced inside of texts, too, unless the session says otherwise
+ESCAPES = {"$": "\\u0024", "\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def cannot(what: str) -> ConfigError:
@@ -88,7 +89,7 @@ class Compiler(DatabricksStatementCompiler):
         inside = f"to_json(array({self.process(func.clauses, **kw)}))"
         return f"SUBSTR({inside}, 2, LENGTH({inside}) - 2)"
 
-    def visit_to_json__func(self, func: Any, **kw: Any) -> str:  # noqa: ANN401
+    def visit_nested_json_func(self, func: Any, **kw: Any) -> str:  # noqa: ANN401
         """JSON of something nested, with its nulls, which would be left out."""
         return f"to_json({self.process(func.clauses, **kw)}, map('ignoreNullFields', 'false'))"
 

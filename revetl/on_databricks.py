@@ -57,7 +57,7 @@ DATABRICKS = Dialect(
     seconds=sa.func.unix_seconds,
     at_zone=sa.func.to_utc_timestamp,
     # by default a null inside would be left out, without a word
-    json_text=lambda value, _: sa.func.to_json_(value),
+    json_text=lambda value, _: sa.func.nested_json(value),
     iso_date=lambda value: sa.cast(sa.cast(value, sa.Date), sa.Text),
     collation="binary",  # left out by the compiler
     any_value=sa.func.any_value,

@@ -28,7 +28,7 @@ from revetl.identity import email_sql, normal_email
 from revetl.on_databricks import DATABRICKS
 from tests.suites.databricks import mirrored, on_spark, parse, spark, values
 from tests.suites.redshift import filled
-from tests.suites.world import SCHEMA, World, people_sync
+from tests.suites.world import World, people_sync
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "sql" / "databricks"
 pytestmark = pytest.mark.more
@@ -69,19 +69,6 @@ def test_the_statements_of_two_runs_with_the_state_elsewhere(told: tuple[World, 
         assert statement.startswith(("SELECT", "DESCRIBE QUERY SELECT"))
     with pytest.raises(Exception, match="PARSE_SYNTAX_ERROR"):
         parse("SELEC 1")
-
-
-def test_the_statements_of_a_diff_without_a_state(told: tuple[World, list[str]]) -> None:
-    """All is compared in Spark, as there is nothing to compare it with."""
-    world, statements = told
-    world.connect = lambda **_: on_spark(statements.append)
-    world.source = None
-    found = world.diff(show=2)
-    assert [one.counts.created for one in found.syncs] == [2, 0]
-    golden("3_diff.sql", statements)
-    for statement in statements:
-        parse(statement)
-        assert SCHEMA not in statement
 
 
 def sql_of(clause: Any) -> str:
