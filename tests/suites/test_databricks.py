@@ -24,6 +24,7 @@ from revetl import elsewhere
 from revetl.databricks_sql import Dialect, written
 from revetl.dialects import Column, Kind
 from revetl.diffsql import row_digest
+from revetl.engine import CompiledSync
 from revetl.identity import email_sql, normal_email
 from revetl.on_databricks import DATABRICKS
 from tests.suites.databricks import mirrored, on_spark, parse, spark, values
@@ -160,7 +161,7 @@ def test_every_type_arrives_as_it_is(tmp_path: Path) -> None:
     state = Elsewhere(kind="duckdb", fields={"path": "s.duckdb"})
     warehouse = elsewhere.open_elsewhere(on_spark(), state, root=tmp_path, read_only=False)
     try:
-        made = warehouse.adopt(elsewhere.CompiledSync(sync=sync, sql=model, locate=lambda _: sync.where))
+        made = warehouse.adopt(CompiledSync(sync=sync, sql=model, locate=lambda _: sync.where))
         warehouse.columns(made.sql)
         asked = ", ".join(check.replace("v", f'"c{i}"', 1) if check.startswith("v") else re.sub(r"\bv\b", f'"c{i}"', check)
                           for i, (_, check, _) in enumerate(CARRIED))  # fmt: skip
