@@ -32,7 +32,7 @@ FROM (
 SELECT * FROM people
 ) AS m) AS `m` FULL OUTER JOIN `warehouse`.`revetl_test`.`state__people01` AS `t` ON `t`.`_key` = `m`.`_key` LEFT OUTER JOIN (SELECT `open__people01`.`_key` AS `_key`, `open__people01`.`_variant` AS `_variant`, `open__people01`.`_op` AS `_op`, `open__people01`.`_outcome` AS `_outcome`, `open__people01`.`_contract` AS `_contract`, `open__people01`.`_values` AS `_values`, `open__people01`.`_first_at` AS `_first_at`, `open__people01`.`_last_try` AS `_last_try`
 FROM `warehouse`.`revetl_test`.`open__people01`
-WHERE `open__people01`.`_variant` IN ('')) AS `o` ON `o`.`_key` = coalesce(`m`.`_key`, `t`.`_key`)) AS `l`) AS `r` GROUP BY `r`.`_op`, CASE WHEN (`r`.`_op` IN ('release', 'clear', 'create', 'update', 'redrive', 'event', 'shadow', 'delete', 'suppress', 'held', 'collision')) THEN `r`.`_key` END) AS `g`;
+WHERE false) AS `o` ON `o`.`_key` = coalesce(`m`.`_key`, `t`.`_key`)) AS `l`) AS `r` GROUP BY `r`.`_op`, CASE WHEN (`r`.`_op` IN ('release', 'clear', 'create', 'update', 'redrive', 'event', 'shadow', 'delete', 'suppress', 'held', 'collision')) THEN `r`.`_key` END) AS `g`;
 
 SELECT `plan__people01__3`.`_op`, sum(`plan__people01__3`.`_n`) AS `sum_1`, count(*) AS `count_1`, max(`plan__people01__3`.`_n`) AS `max_1`, min(`plan__people01__3`.`_seq`) AS `min_1`, max(`plan__people01__3`.`_seq`) AS `max_2`, sum(CASE WHEN `plan__people01__3`.`_fresh` THEN 1 ELSE 0 END) AS `sum_2`, sum(CASE WHEN ((`plan__people01__3`.`_m0` & 1) != 0) THEN 1 ELSE 0 END) AS `sum_3`, sum(CASE WHEN ((`plan__people01__3`.`_m0` & 2) != 0) THEN 1 ELSE 0 END) AS `sum_4`, sum(CASE WHEN ((`plan__people01__3`.`_m0` & 4) != 0) THEN 1 ELSE 0 END) AS `sum_5`, max(abs(`plan__people01__3`.`spent`)) AS `max_3`
 FROM `warehouse`.`revetl_test`.`plan__people01__3` GROUP BY `plan__people01__3`.`_op`;
@@ -63,7 +63,7 @@ SELECT `plan__people01__3`.`_seq`, `plan__people01__3`.`_op`, `plan__people01__3
 FROM `warehouse`.`revetl_test`.`plan__people01__3`
 WHERE `plan__people01__3`.`_seq` BETWEEN 1 AND 2 ORDER BY `plan__people01__3`.`_seq`;
 
-UPDATE `warehouse`.`revetl_test`.`ctl__people01` SET `name`='people', `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000), `plan_fence`=3, `hwm`=2, `intent_at`=unix_millis(CURRENT_TIMESTAMP), `plan_contract`=1, `key_kind`='text', `contracts`='{"1":{"email":"c8b47ead-text","plan":"bf1f9330-text","spent":"fbe26009-decimal"}}', `workspace_id`='228335', `plan_rows`=2 WHERE `ctl__people01`.`owner` = '<owner>' AND `ctl__people01`.`fence` = 3;
+UPDATE `warehouse`.`revetl_test`.`ctl__people01` SET `name`='people', `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000), `plan_fence`=3, `hwm`=2, `intent_at`=unix_millis(CURRENT_TIMESTAMP), `plan_contract`=1, `key_kind`='text', `contracts`='{"1":{"email":"c8b47ead-text","plan":"bf1f9330-text","spent":"fbe26009-decimal"}}', `workspace_id`='686130', `plan_rows`=2 WHERE `ctl__people01`.`owner` = '<owner>' AND `ctl__people01`.`fence` = 3;
 
 UPDATE `warehouse`.`revetl_test`.`ctl__ws` SET `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000) WHERE `ctl__ws`.`owner` = '<owner>' AND `ctl__ws`.`fence` = 2;
 
@@ -152,7 +152,7 @@ SELECT * FROM orders
 FROM `warehouse`.`revetl_test`.`state__orders01`
 WHERE `state__orders01`.`_variant` IN ('')) AS `t` ON `t`.`_key` = `d`.`_key` LEFT OUTER JOIN (SELECT `open__orders01`.`_key` AS `_key`, `open__orders01`.`_variant` AS `_variant`, `open__orders01`.`_op` AS `_op`, `open__orders01`.`_outcome` AS `_outcome`, `open__orders01`.`_contract` AS `_contract`, `open__orders01`.`_values` AS `_values`, `open__orders01`.`_first_at` AS `_first_at`, `open__orders01`.`_last_try` AS `_last_try`
 FROM `warehouse`.`revetl_test`.`open__orders01`
-WHERE `open__orders01`.`_variant` IN ('')) AS `o` ON `o`.`_key` = `d`.`_key` LEFT OUTER JOIN (SELECT `state__people01`.`_key` AS `_key`
+WHERE false) AS `o` ON `o`.`_key` = `d`.`_key` LEFT OUTER JOIN (SELECT `state__people01`.`_key` AS `_key`
 FROM `warehouse`.`revetl_test`.`state__people01`) AS `live_person` ON `live_person`.`_key` = `d`.`_person` LEFT OUTER JOIN (SELECT `open__people01`.`_key` AS `_key`
 FROM `warehouse`.`revetl_test`.`open__people01`
 WHERE `open__people01`.`_outcome` = 'unknown' AND `open__people01`.`_variant` = '') AS `doubtful_person` ON `doubtful_person`.`_key` = `d`.`_person`) AS `r` GROUP BY `r`.`_op`, CASE WHEN (`r`.`_op` IN ('release', 'clear', 'create', 'update', 'redrive', 'event', 'shadow', 'delete', 'suppress', 'held', 'collision')) THEN `r`.`_key` END) AS `g`;
@@ -167,7 +167,7 @@ SELECT `plan__orders01__3`.`_seq`, `plan__orders01__3`.`_key`, `plan__orders01__
 FROM `warehouse`.`revetl_test`.`plan__orders01__3`
 WHERE `plan__orders01__3`.`_seq` BETWEEN 1 AND 1 ORDER BY `plan__orders01__3`.`_seq`;
 
-UPDATE `warehouse`.`revetl_test`.`ctl__orders01` SET `name`='orders', `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000), `plan_fence`=3, `hwm`=1, `intent_at`=unix_millis(CURRENT_TIMESTAMP), `plan_contract`=1, `key_kind`='text', `contracts`='{"1":{"order_id":"375d55d9-text","value":"936a7e4d-decimal"}}', `workspace_id`='228335', `plan_rows`=1 WHERE `ctl__orders01`.`owner` = '<owner>' AND `ctl__orders01`.`fence` = 3;
+UPDATE `warehouse`.`revetl_test`.`ctl__orders01` SET `name`='orders', `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000), `plan_fence`=3, `hwm`=1, `intent_at`=unix_millis(CURRENT_TIMESTAMP), `plan_contract`=1, `key_kind`='text', `contracts`='{"1":{"order_id":"375d55d9-text","value":"936a7e4d-decimal"}}', `workspace_id`='686130', `plan_rows`=1 WHERE `ctl__orders01`.`owner` = '<owner>' AND `ctl__orders01`.`fence` = 3;
 
 UPDATE `warehouse`.`revetl_test`.`ctl__ws` SET `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000) WHERE `ctl__ws`.`owner` = '<owner>' AND `ctl__ws`.`fence` = 2;
 
