@@ -72,7 +72,8 @@ def connect(place: str) -> Any:
         host, _, name = place.removeprefix("postgres:").partition("#")
         fields = {"host": host, "user": "postgres", "dbname": name or "postgres"}
         return open_warehouse("postgres", fields, root=Path())
-    return open_warehouse("duckdb", {"path": place, "threads": 1}, root=Path())
+    settings = {"memory_limit": "12GB"}  # of a machine with 24 GiB; what needs more is written to disk
+    return open_warehouse("duckdb", {"path": place, "threads": 1, "settings": settings}, root=Path())
 
 
 class Silent:

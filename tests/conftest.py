@@ -35,7 +35,10 @@ def plain_environment() -> Iterator[None]:
 
 
 # what takes longest, beside the scenarios of tests/suites on one more warehouse: in CI, not in every `make test`
-LONGEST = ("tests/catalogue/test_messages.py", "tests/e2e/test_online_retail.py", "tests/e2e/test_shopify.py")
+LONGEST = (
+    "tests/catalogue/test_messages.py", "tests/e2e/test_online_retail.py", "tests/e2e/test_shopify.py",
+    "tests/model/test_schedules.py", "tests/security/test_names.py", "tests/suites/test_merges.py::test_whoever_is_forgotten",
+)  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
