@@ -59,6 +59,7 @@ def door(server: str) -> Iterator[int]:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 there = socket.socket(socket.AF_UNIX)
                 there.connect(server)
                 ends.update((client, there))
