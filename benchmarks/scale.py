@@ -272,7 +272,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--folder", type=Path, help="for the data; it needs 200 bytes a person and event, several times")
     parser.add_argument("--grown", type=int, default=20_000_000)
-    parser.add_argument("--plot", nargs=2, type=Path, metavar=("SVG", "FILE"), help="draw what --json has written")
+    parser.add_argument("--plot", nargs=2, type=Path, metavar=("SVG", "FILE"), help="draw what --json says; needs matplotlib")
     parser.add_argument("--one", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:

@@ -36,7 +36,7 @@ HERE = Path(__file__).parent
 # these run on PostgreSQL in every `make test`, the others there in `make test-more`, which CI runs too; with their state
 # elsewhere a sample in `make test`, more of them in `make test-more`, and the others in `make soak`
 SPLIT = ("duckdb > postgres", "postgres > duckdb")  # the warehouse > the engine of the state
-SAMPLED = dict.fromkeys(SPLIT, {"test_elsewhere"})
+SAMPLED = dict.fromkeys(SPLIT, frozenset({"test_elsewhere"}))
 MORE = frozenset({"test_people", "test_types", "test_events", "test_damage", "test_forget"})
 EVERYWHERE = frozenset({"test_events", "test_people"})
 
