@@ -43,6 +43,7 @@ test-bigquery: setup ## the scenarios on a live BigQuery: ENV=bigquery.env, made
 	REVETL_TEST_BIGQUERY="$(ENV)" $(PY) -m pytest tests/suites/test_bigquery_scenarios.py $(ARGS)
 
 test-databricks: setup ## the scenarios on a live Databricks: ENV=databricks.env, made from tests/databricks.env.example
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[databricks]'
 	REVETL_TEST_DATABRICKS="$(ENV)" $(PY) -m pytest tests/suites/test_databricks_scenarios.py $(ARGS)
 
 soak: setup ## the long tests

@@ -307,7 +307,7 @@ def plot(picture: Path, file: Path) -> None:
     lines: dict[tuple[str, str, str], list[tuple[int, float]]] = {}
     for one in map(json.loads, file.read_text().splitlines()):
         lines.setdefault((one["of"], one["what"], one["engine"]), []).append((one["rows"], one["cpu"]))
-    figure, both = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained", sharey=True)
+    figure, both = plt.subplots(1, 2, figsize=(11, 5.6), layout="constrained", sharey=True)
     for panel, of in zip(both, ("people", "events"), strict=True):
         names = list(dict.fromkeys(what for about, what, _ in lines if about == of))
         for (about, what, engine), points in lines.items():
@@ -317,7 +317,7 @@ def plot(picture: Path, file: Path) -> None:
                 panel.plot(*zip(*sorted(points), strict=True), style, color=colour, label=f"{what} ({engine})", markersize=4)
         panel.set(xscale="log", yscale="log", xlabel=f"rows ({of})", ylabel="CPU seconds")
         panel.grid(alpha=0.3)
-        panel.legend(fontsize=6.5, frameon=False)
+        panel.legend(fontsize=7, frameon=False, ncol=2, loc="upper center", bbox_to_anchor=(0.5, -0.13))
     figure.savefig(picture, metadata={"Date": None})
 
 
