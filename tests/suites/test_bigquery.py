@@ -55,6 +55,7 @@ def golden(name: str, statements: list[str]) -> None:
     text = re.sub(r"(?<!\d)1[789]\d{8,11}(?!\d)", "<time>", text)  # seconds or milliseconds since 1970
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}", "<run>", text)
     text = re.sub(r"test-\d+-\d+", "<owner>", text)
+    text = re.sub(r"`workspace_id`='\d+'", "`workspace_id`='<workspace>'", text)
     text = re.sub(r'"sum":"-?\d+"', '"sum":"<sum>"', text)  # of a hash that here is DuckDB's
     file = GOLDEN / name
     if os.environ.get("UPDATE_GOLDEN"):

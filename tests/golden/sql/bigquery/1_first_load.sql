@@ -161,7 +161,7 @@ UPDATE `warehouse`.`revetl_test`.`ctl__people01` SET `contract`='{"version":1,"d
 
 COMMIT TRANSACTION;
 
-UPDATE `warehouse`.`revetl_test`.`ctl__ws` SET `workspace_id`='686130' WHERE `ctl__ws`.`workspace_id` IS NULL;
+UPDATE `warehouse`.`revetl_test`.`ctl__ws` SET `workspace_id`='<workspace>' WHERE `ctl__ws`.`workspace_id` IS NULL;
 
 SELECT `ctl__ws`.`name`, `ctl__ws`.`schema_version`, `ctl__ws`.`fence`, `ctl__ws`.`owner`, `ctl__ws`.`lease_until`, `ctl__ws`.`drain_until`, `ctl__ws`.`plan_fence`, `ctl__ws`.`hwm`, `ctl__ws`.`intent_at`, `ctl__ws`.`folded_fence`, `ctl__ws`.`plan_ts`, `ctl__ws`.`plan_contract`, `ctl__ws`.`initialised`, `ctl__ws`.`state_rows`, `ctl__ws`.`key_kind`, `ctl__ws`.`contracts`, `ctl__ws`.`workspace_id`, `ctl__ws`.`id_scheme`, `ctl__ws`.`last_success_at`, `ctl__ws`.`plan_rows`, `ctl__ws`.`ack_rows`, `ctl__ws`.`state_seal`, `ctl__ws`.`open_seal`, `ctl__ws`.`verified_at`, `ctl__ws`.`key_print`, `ctl__ws`.`key_since`, `ctl__ws`.`contract`, `ctl__ws`.`copies`, `ctl__ws`.`compared_at`, -1 AS `anon_1`, -1 AS `anon_2`, -1 AS `anon_3`, 0 AS `anon_4`
 FROM `warehouse`.`revetl_test`.`ctl__ws`;
@@ -189,7 +189,7 @@ SELECT `plan__people01__1`.`_seq`, `plan__people01__1`.`_op`, `plan__people01__1
 FROM `warehouse`.`revetl_test`.`plan__people01__1`
 WHERE `plan__people01__1`.`_seq` BETWEEN 1 AND 2 ORDER BY `plan__people01__1`.`_seq`;
 
-UPDATE `warehouse`.`revetl_test`.`ctl__people01` SET `name`='people', `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000), `plan_fence`=1, `hwm`=2, `intent_at`=unix_millis(CURRENT_TIMESTAMP), `plan_contract`=1, `key_kind`='text', `contracts`='{"1":{"email":"c8b47ead-text","plan":"bf1f9330-text","spent":"fbe26009-decimal"}}', `workspace_id`='686130', `plan_rows`=2 WHERE `ctl__people01`.`owner` = '<owner>' AND `ctl__people01`.`fence` = 1;
+UPDATE `warehouse`.`revetl_test`.`ctl__people01` SET `name`='people', `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000), `plan_fence`=1, `hwm`=2, `intent_at`=unix_millis(CURRENT_TIMESTAMP), `plan_contract`=1, `key_kind`='text', `contracts`='{"1":{"email":"c8b47ead-text","plan":"bf1f9330-text","spent":"fbe26009-decimal"}}', `workspace_id`='<workspace>', `plan_rows`=2 WHERE `ctl__people01`.`owner` = '<owner>' AND `ctl__people01`.`fence` = 1;
 
 UPDATE `warehouse`.`revetl_test`.`ctl__ws` SET `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000) WHERE `ctl__ws`.`owner` = '<owner>' AND `ctl__ws`.`fence` = 1;
 
@@ -352,7 +352,7 @@ SELECT `plan__orders01__1`.`_seq`, `plan__orders01__1`.`_key`, `plan__orders01__
 FROM `warehouse`.`revetl_test`.`plan__orders01__1`
 WHERE `plan__orders01__1`.`_seq` BETWEEN 1 AND 2 ORDER BY `plan__orders01__1`.`_seq`;
 
-UPDATE `warehouse`.`revetl_test`.`ctl__orders01` SET `name`='orders', `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000), `plan_fence`=1, `hwm`=2, `intent_at`=unix_millis(CURRENT_TIMESTAMP), `plan_contract`=1, `key_kind`='text', `contracts`='{"1":{"order_id":"375d55d9-text","value":"936a7e4d-decimal"}}', `workspace_id`='686130', `plan_rows`=2 WHERE `ctl__orders01`.`owner` = '<owner>' AND `ctl__orders01`.`fence` = 1;
+UPDATE `warehouse`.`revetl_test`.`ctl__orders01` SET `name`='orders', `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000), `plan_fence`=1, `hwm`=2, `intent_at`=unix_millis(CURRENT_TIMESTAMP), `plan_contract`=1, `key_kind`='text', `contracts`='{"1":{"order_id":"375d55d9-text","value":"936a7e4d-decimal"}}', `workspace_id`='<workspace>', `plan_rows`=2 WHERE `ctl__orders01`.`owner` = '<owner>' AND `ctl__orders01`.`fence` = 1;
 
 UPDATE `warehouse`.`revetl_test`.`ctl__ws` SET `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000) WHERE `ctl__ws`.`owner` = '<owner>' AND `ctl__ws`.`fence` = 1;
 

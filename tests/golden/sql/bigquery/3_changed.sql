@@ -63,7 +63,7 @@ SELECT `plan__people01__3`.`_seq`, `plan__people01__3`.`_op`, `plan__people01__3
 FROM `warehouse`.`revetl_test`.`plan__people01__3`
 WHERE `plan__people01__3`.`_seq` BETWEEN 1 AND 2 ORDER BY `plan__people01__3`.`_seq`;
 
-UPDATE `warehouse`.`revetl_test`.`ctl__people01` SET `name`='people', `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000), `plan_fence`=3, `hwm`=2, `intent_at`=unix_millis(CURRENT_TIMESTAMP), `plan_contract`=1, `key_kind`='text', `contracts`='{"1":{"email":"c8b47ead-text","plan":"bf1f9330-text","spent":"fbe26009-decimal"}}', `workspace_id`='686130', `plan_rows`=2 WHERE `ctl__people01`.`owner` = '<owner>' AND `ctl__people01`.`fence` = 3;
+UPDATE `warehouse`.`revetl_test`.`ctl__people01` SET `name`='people', `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000), `plan_fence`=3, `hwm`=2, `intent_at`=unix_millis(CURRENT_TIMESTAMP), `plan_contract`=1, `key_kind`='text', `contracts`='{"1":{"email":"c8b47ead-text","plan":"bf1f9330-text","spent":"fbe26009-decimal"}}', `workspace_id`='<workspace>', `plan_rows`=2 WHERE `ctl__people01`.`owner` = '<owner>' AND `ctl__people01`.`fence` = 3;
 
 UPDATE `warehouse`.`revetl_test`.`ctl__ws` SET `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000) WHERE `ctl__ws`.`owner` = '<owner>' AND `ctl__ws`.`fence` = 2;
 
@@ -167,7 +167,7 @@ SELECT `plan__orders01__3`.`_seq`, `plan__orders01__3`.`_key`, `plan__orders01__
 FROM `warehouse`.`revetl_test`.`plan__orders01__3`
 WHERE `plan__orders01__3`.`_seq` BETWEEN 1 AND 1 ORDER BY `plan__orders01__3`.`_seq`;
 
-UPDATE `warehouse`.`revetl_test`.`ctl__orders01` SET `name`='orders', `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000), `plan_fence`=3, `hwm`=1, `intent_at`=unix_millis(CURRENT_TIMESTAMP), `plan_contract`=1, `key_kind`='text', `contracts`='{"1":{"order_id":"375d55d9-text","value":"936a7e4d-decimal"}}', `workspace_id`='686130', `plan_rows`=1 WHERE `ctl__orders01`.`owner` = '<owner>' AND `ctl__orders01`.`fence` = 3;
+UPDATE `warehouse`.`revetl_test`.`ctl__orders01` SET `name`='orders', `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000), `plan_fence`=3, `hwm`=1, `intent_at`=unix_millis(CURRENT_TIMESTAMP), `plan_contract`=1, `key_kind`='text', `contracts`='{"1":{"order_id":"375d55d9-text","value":"936a7e4d-decimal"}}', `workspace_id`='<workspace>', `plan_rows`=1 WHERE `ctl__orders01`.`owner` = '<owner>' AND `ctl__orders01`.`fence` = 3;
 
 UPDATE `warehouse`.`revetl_test`.`ctl__ws` SET `lease_until`=(unix_millis(CURRENT_TIMESTAMP) + 180000) WHERE `ctl__ws`.`owner` = '<owner>' AND `ctl__ws`.`fence` = 2;
 
