@@ -235,7 +235,7 @@ def test_rows_pass_through_little_memory(tmp_path: Path) -> None:
     assert peak < 30_000_000  # a list of all rows takes 50 MB
 
 
-@pytest.mark.parametrize("kind", ["redshift", "bigquery", "databricks"])
+@pytest.mark.parametrize("kind", ["redshift", "bigquery"])
 def test_a_warehouse_whose_values_were_never_tried_on_the_way_is_refused(kind: str, tmp_path: Path) -> None:
     source = open_warehouse("duckdb", {"path": ":memory:"}, root=tmp_path)
     source.dialect = replace(source.dialect, name=kind)
