@@ -27,10 +27,10 @@ sandbox: setup-run ## the page of the workspace that the demo left
 	@$(PY) scripts/demo.py --only-sandbox
 
 test: setup ## the tests
-	$(PY) -m pytest -n $(JOBS) -m "not soak and not more" $(ARGS)
+	$(PY) -m pytest -n $(JOBS) --dist worksteal -m "not soak and not more" $(ARGS)
 
 test-more: setup ## the longest of them, and the scenarios that `make test` tries on DuckDB only, on PostgreSQL and Snowflake
-	$(PY) -m pytest -n $(JOBS) -m "more and not soak" $(ARGS)
+	$(PY) -m pytest -n $(JOBS) --dist worksteal -m "more and not soak" $(ARGS)
 
 test-snowflake: setup ## the scenarios on a live Snowflake account (ENV=snowflake.env, see tests/snowflake.env.example), without ENV on fakesnow
 	SNOWFLAKE_TEST_ENV="$(ENV)" $(PY) -m pytest tests/suites -k snowflake $(ARGS)
@@ -66,7 +66,7 @@ bench: setup ## rows per CPU second, requests, statements, memory; then the pric
 reliability: setup ## all tests, the long ones too, and from their figures docs/reliability.md
 	scripts/platforms.sh
 	rm -f target/bars.jsonl && mkdir -p target
-	$(PY) -m pytest -n $(JOBS) -m "not soak" --bars target/bars.jsonl
+	$(PY) -m pytest -n $(JOBS) --dist worksteal -m "not soak" --bars target/bars.jsonl
 	$(PY) -m pytest -m soak --bars target/bars.jsonl
 	$(PY) -m benchmarks.safety --bars target/bars.jsonl
 	$(PY) scripts/reliability.py target/bars.jsonl
