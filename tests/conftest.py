@@ -42,10 +42,12 @@ def plain_environment() -> Iterator[None]:
 
 # what takes longest, beside the scenarios of tests/suites on one more warehouse: in CI, not in every `make test`
 LONGEST = (
-    "tests/catalogue/test_messages.py", "tests/e2e/test_online_retail.py", "tests/e2e/test_shopify.py",
-    "tests/e2e/test_every_type.py", "tests/e2e/test_external_sources.py", "tests/e2e/test_state_elsewhere.py",
-    "tests/crash/test_cuts.py", "tests/faults/test_faults.py", "tests/faults/test_outages.py", "tests/model/test_schedules.py",
-    "tests/security/test_names.py", "tests/suites/test_merges.py",
+    "tests/catalogue/test_messages.py", "tests/crash/test_cuts.py", "tests/e2e/test_every_type.py",
+    "tests/e2e/test_external_sources.py", "tests/e2e/test_online_retail.py", "tests/e2e/test_shopify.py",
+    "tests/e2e/test_state_elsewhere.py", "tests/faults/test_faults.py", "tests/faults/test_outages.py",
+    "tests/faults/test_signals.py", "tests/model/test_schedules.py", "tests/security/test_canaries.py",
+    "tests/security/test_names.py", "tests/security/test_screens.py", "tests/simulation", "tests/suites/test_guard_bars.py",
+    "tests/suites/test_merges.py", "tests/suites/test_window.py::test_each_event",
 )  # fmt: skip
 
 
