@@ -26,8 +26,9 @@ demo: setup-run ## a made-up shop to a Customer.io workspace on this machine (KE
 sandbox: setup-run ## the page of the workspace that the demo left
 	@$(PY) scripts/demo.py --only-sandbox
 
+# what ARGS names by its place runs, whichever of `test` and `test-more` has it
 test: setup ## the tests
-	$(PY) -m pytest -n $(JOBS) --dist worksteal -m "not soak and not more" $(ARGS)
+	$(PY) -m pytest -n $(JOBS) --dist worksteal -m "$(if $(findstring tests/,$(ARGS)),not soak,not soak and not more)" $(ARGS)
 
 test-more: setup ## the longest of them, and the scenarios that `make test` tries on DuckDB only, on PostgreSQL and Snowflake
 	$(PY) -m pytest -n $(JOBS) --dist worksteal -m "more and not soak" $(ARGS)
