@@ -266,6 +266,7 @@ def _warehouse(project: Project, command: str, *, read_only: bool) -> Iterator[W
         project.target.type, project.target.fields, root=project.root, read_only=read_only or state is not None,
         files=external_files(project), comment=comment,
     )  # fmt: skip
+    found.place = project.target.where
     if state is not None and command not in OF_THE_SOURCE:
         from revetl.elsewhere import open_elsewhere
 

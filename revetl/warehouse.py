@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection, CursorResult
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
 from revetl.dialects import Column, Dialect, Merge, subquery_text
-from revetl.errors import ConfigError, WarehouseError
+from revetl.errors import ConfigError, WarehouseError, Where
 
 Probe = Callable[[str, str], None]
 LOST = "nothing is lost: the next run settles what this one left. Is the server well? `revetl debug` asks it; then: revetl run"
@@ -39,6 +39,7 @@ class Warehouse:
         self.engine = engine
         self.dialect = dialect
         self.statements = 0
+        self.place: Where | None = None  # of the target, to be told where no connection can be opened
         self._probe = probe
         self._connection: Connection | None = None
 
@@ -46,8 +47,12 @@ class Warehouse:
     def connection(self) -> Connection:
         """The connection, opened at first use."""
         if self._connection is None:
-            with self._mapped("connect"):
-                self._connection = self.engine.connect()
+            try:
+                with self._mapped("connect"):
+                    self._connection = self.engine.connect()
+            except WarehouseError as error:
+                error.where = self.place
+                raise
         return self._connection
 
     def close(self) -> None:

@@ -154,6 +154,8 @@ def test_an_unreachable_warehouse(shop: Terminal) -> None:
 
     said = shop("run", "--target", "prod", code=30)
 
+    lines = (shop.folder / "profiles.yml").read_text().splitlines()
+    assert f"error: profiles.yml:{lines.index('    prod:') + 2}:7: the warehouse refused connect" in said
     assert "revetl debug" in said
     assert "canary-password" not in said
 
