@@ -81,6 +81,8 @@ def _pyenv(version: str) -> str:
 
 def test_keys_that_a_warehouse_gives_have_the_golden_ids(world: World, engine: str, bar: Bar) -> None:
     """The keys go into a table and come back as a run reads them; the engine's own hash agrees with each id."""
+    if engine == "snowflake":
+        pytest.skip("fakesnow would translate a hundred thousand texts; the ids are made in Python")
     world.sql("CREATE TABLE facts (n integer, uid text, fact text, variant text)")
     rows = [f"({n}, {', '.join(map(_text, fact))})" for n, fact in enumerate(FACTS)]
     world.sql(*("INSERT INTO facts VALUES " + ", ".join(rows[i : i + PAGE]) for i in range(0, NUMBER, PAGE)))
