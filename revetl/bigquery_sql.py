@@ -32,18 +32,17 @@ from sqlalchemy_bigquery.base import (
     BigQueryTypeCompiler,
 )
 
-from revetl.errors import ConfigError, WarehouseError
+from revetl.dialects import escaped, refuse_writes
+from revetl.errors import ConfigError
 from revetl.folding import dotted
 from revetl.tables import Exact
 
-READS = re.compile(r"\s*(?:--[^\n]*\n\s*)*(SELECT|WITH)\b", re.IGNORECASE)
 FIRST = re.compile(r"\s*(\w+)")
 NO_ROWS = re.compile(r"\bLIMIT 0\s*(?:/\*[^*]*\*/)?\s*$")
 LONG_NUMBER = re.compile(r"-?\d{19,}")
 VALUES = re.compile(r"\bVALUES\s*(\(.*\))", re.DOTALL)
 CONTROL_MS = 600_000  # how long a change of few rows may wait: for another run, or for the transaction of one that was killed
 NETWORK_S = 60.0  # how long a lost connection is tried again
-WIDE = 0x10000  # from here on a character has eight hexadecimal digits
 ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 NETWORK = (api_errors.GoogleAPIError, auth_errors.GoogleAuthError, http_errors.RequestException)
 
@@ -57,15 +56,7 @@ def cannot(what: str) -> ConfigError:
 
 def written(text: str) -> str:
     """A text as GoogleSQL writes it; percent signs are doubled for the driver."""
-    parts = []
-    for sign in text.replace("%", "%%"):
-        number = ord(sign)
-        shown = ESCAPES.get(sign)
-        if shown is None:
-            plain = (sign.isprintable() and not sign.isspace()) or sign == " "
-            shown = sign if plain else f"\\u{number:04x}" if number < WIDE else f"\\U{number:08x}"
-        parts.append(shown)
-    return "'" + "".join(parts) + "'"
+    return escaped(text.replace("%", "%%"), ESCAPES)
 
 
 class Text(sa.String):
@@ -345,13 +336,8 @@ def engine(connect: Callable[[], Connection], *, home: str, read_only: bool) -> 
     if not home:
         sa.event.listen(made, "connect", lambda connection, _: setattr(dialect, "home", connection._client.project))
     if read_only:
-        sa.event.listen(made, "before_cursor_execute", _refuse_writes)
+        sa.event.listen(made, "before_cursor_execute", refuse_writes)
     return made
-
-
-def _refuse_writes(_c: object, _k: object, statement: str, *_: object) -> None:
-    if not READS.match(statement):
-        raise WarehouseError(f"a command that only reads would have run {statement.split(None, 1)[0]}", code="RV405")
 
 
 def described(cursor: Any) -> list[tuple[str, str]]:  # noqa: ANN401 a cursor

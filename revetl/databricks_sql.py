@@ -17,11 +17,10 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.sql.compiler import GenericTypeCompiler
 from urllib3 import exceptions as http_errors
 
-from revetl.errors import ConfigError, WarehouseError
+from revetl.dialects import escaped, refuse_writes
+from revetl.errors import ConfigError
 
-READS = re.compile(r"\s*(?:--[^\n]*\n\s*)*(SELECT|WITH|DESCRIBE)\b", re.IGNORECASE)
 NO_ROWS = re.compile(r"^SELECT \* \nFROM \((.*)\) AS m\s+LIMIT 0\s*(/\*[^*]*\*/)?\s*$", re.DOTALL)
-WIDE = 0x10000  # from here on a character has eight hexadecimal digits
 # `${name}` is replaced inside of texts, too, unless the session says otherwise
 ESCAPES = {"$": "\\u0024", "\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -35,12 +34,7 @@ def cannot(what: str) -> ConfigError:
 
 def written(text: str) -> str:
     """A text as Spark writes it."""
-    parts = []
-    for sign in text:
-        number, shown = ord(sign), ESCAPES.get(sign)
-        plain = sign == " " or (sign.isprintable() and not sign.isspace())
-        parts.append(shown or (sign if plain else f"\\u{number:04x}" if number < WIDE else f"\\U{number:08x}"))
-    return "'" + "".join(parts) + "'"
+    return escaped(text, ESCAPES)
 
 
 class Text(sa.String):
@@ -187,12 +181,6 @@ def engine(arguments: Mapping[str, Any]) -> sa.Engine:
     made = sa.create_engine("databricks+revetl://", connect_args=dict(arguments), hide_parameters=True)
     sa.event.listen(made, "before_cursor_execute", refuse_writes)
     return made
-
-
-def refuse_writes(_c: object, _k: object, statement: str, *_: object) -> None:
-    """Whatever is no question is not sent."""
-    if not READS.match(statement):
-        raise WarehouseError(f"a warehouse that is only read would have run {statement.split(None, 1)[0]}", code="RV405")
 
 
 def described(cursor: Any) -> list[tuple[str, str]]:  # noqa: ANN401 a cursor

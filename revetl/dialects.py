@@ -8,7 +8,7 @@ rest: how a driver names column types, how a value is cast to the canonical form
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -19,6 +19,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement, Executable
 
 from revetl.contracts import ENDLESS_S, TOO_WIDE, Field, FieldType
+from revetl.errors import WarehouseError
 from revetl.identity import email_sql
 from revetl.tables import Exact
 
@@ -31,6 +32,8 @@ DOUBLE_EXACT = 2**53  # integers up to here are exact in a double
 # and 10^22 is the largest power of ten that is a double, so beyond it DuckDB divides by another number
 DOUBLE_DIGITS, DOUBLE_SCALE = 15, 22
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+QUESTION = re.compile(r"\s*(?:--[^\n]*\n\s*)*(?:SELECT|WITH|DESCRIBE)\b", re.IGNORECASE)
+WIDE = 0x10000  # from here on a character has eight hexadecimal digits
 
 
 class Kind(StrEnum):
@@ -104,6 +107,30 @@ def driver_problem(error: BaseException, statement: str) -> tuple[str, int]:
     safe = {"BinderException", "CatalogException", "ParserException", "SyntaxException", "IOException",
             "PermissionException", "NotImplementedException", "TransactionException", "ConnectionException"}  # fmt: skip
     return (f"{name}: {first}" if name in safe or name == "OperationalError" else name), int(line[1]) if line else 0
+
+
+def refuse_writes(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+    """For engines whose sessions cannot only read: what is no question is not sent (listens to `before_cursor_execute`).
+
+    Raises:
+        WarehouseError: it is none.
+    """
+    if not QUESTION.match(statement):
+        raise WarehouseError(f"a command that only reads would have run {statement.split(None, 1)[0]}", code="RV405")
+
+
+def escaped(text: str, escapes: Mapping[str, str]) -> str:
+    """A text in single quotes, for engines that read escapes in it; what does not print is written as its number.
+
+    Args:
+        escapes: how characters are written that the engine would take for something else.
+    """
+    parts = []
+    for sign in text:
+        number, shown = ord(sign), escapes.get(sign)
+        plain = sign == " " or (sign.isprintable() and not sign.isspace())
+        parts.append(shown or (sign if plain else f"\\u{number:04x}" if number < WIDE else f"\\U{number:08x}"))
+    return "'" + "".join(parts) + "'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

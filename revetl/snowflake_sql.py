@@ -5,7 +5,6 @@ Imported by `on_snowflake.make_engine` only, for it needs the extra.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,11 +13,9 @@ from snowflake.sqlalchemy.base import SnowflakeCompiler, SnowflakeDDLCompiler, S
 from snowflake.sqlalchemy.snowdialect import SnowflakeDialect
 from sqlalchemy.dialects import registry
 
-from revetl.errors import WarehouseError
+from revetl.dialects import refuse_writes
 from revetl.folding import swapped
 from revetl.tables import Exact
-
-READS = re.compile(r"\s*(SELECT|WITH)\b", re.IGNORECASE)
 
 
 class Preparer(SnowflakeIdentifierPreparer):
@@ -138,16 +135,11 @@ def engine(arguments: Mapping[str, Any], *, read_only: bool) -> sa.Engine:
         force_div_is_floordiv=False,
     )  # fmt: skip
     if read_only:
-        sa.event.listen(made, "before_cursor_execute", _refuse_writes)
+        sa.event.listen(made, "before_cursor_execute", refuse_writes)
     else:
         sa.event.listen(made, "before_cursor_execute", _note_schema)
         sa.event.listen(made, "after_cursor_execute", _keep_schema)
     return made
-
-
-def _refuse_writes(_c: object, _k: object, statement: str, *_: object) -> None:
-    if not READS.match(statement):
-        raise WarehouseError(f"a command that only reads would have run {statement.split(None, 1)[0]}", code="RV405")
 
 
 def _note_schema(connection: Any, _k: object, statement: str, *_: object) -> None:  # noqa: ANN401

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 from revetl import databricks_sql, on_databricks
+from revetl.dialects import refuse_writes
 from revetl.elsewhere import StateElsewhere, open_elsewhere
 from revetl.profiles import Elsewhere
 from revetl.warehouse import Probe, Warehouse, open_warehouse
@@ -105,7 +106,7 @@ class Connection:
 def on_spark(told: Callable[[str], None] = lambda _: None) -> Warehouse:
     """A warehouse whose statements are Spark's to answer."""
     engine = sa.create_engine("databricks+revetl://", creator=lambda: Connection(told), poolclass=StaticPool)
-    sa.event.listen(engine, "before_cursor_execute", databricks_sql.refuse_writes)
+    sa.event.listen(engine, "before_cursor_execute", refuse_writes)
     dialect = replace(on_databricks.DATABRICKS, problem=on_databricks.problem, describe=databricks_sql.described)
     return Warehouse(engine, dialect)
 
@@ -201,7 +202,7 @@ def live(file: str, name: str, world: Callable[..., World], folder: Path) -> Ite
 
     def source() -> Warehouse:  # the only one that writes: the tables of the scenarios
         opened = open_warehouse("databricks", fields, root=Path(), read_only=True)
-        sa.event.remove(opened.engine, "before_cursor_execute", databricks_sql.refuse_writes)
+        sa.event.remove(opened.engine, "before_cursor_execute", refuse_writes)
         return opened
 
     def connect(*, read_only: bool = False, probe: Probe | None = None) -> Warehouse:
@@ -211,7 +212,7 @@ def live(file: str, name: str, world: Callable[..., World], folder: Path) -> Ite
     made = world(connect=connect, kind="databricks")
     made.source = source
     writer = open_warehouse("databricks", {**fields, "schema": "default"}, root=Path(), read_only=True)
-    sa.event.remove(writer.engine, "before_cursor_execute", databricks_sql.refuse_writes)
+    sa.event.remove(writer.engine, "before_cursor_execute", refuse_writes)
     try:
         writer.execute(sa.text(f"CREATE SCHEMA {name}"))
         yield made

@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from revetl.dialects import subquery_text
-from revetl.on_redshift import READS
+from revetl.dialects import QUESTION, subquery_text
 from revetl.redshift_dialect import Redshift
 from revetl.sandbox import Sandbox
 from tests.suites.redshift import filled, on_postgres
@@ -93,9 +92,9 @@ def test_a_diff_only_reads(written: tuple[World, list[str]]) -> None:
     """Redshift has no read-only session: what is no SELECT is not sent, so a diff must have nothing else."""
     world, statements = written
     world.diff()
-    assert [s for s in statements if not READS.match(s)] == []
-    assert not READS.match("/* x */ DROP TABLE t")
-    assert READS.match("-- a comment\nSELECT 1")
+    assert [s for s in statements if not QUESTION.match(s)] == []
+    assert not QUESTION.match("/* x */ DROP TABLE t")
+    assert QUESTION.match("-- a comment\nSELECT 1")
 
 
 @pytest.mark.parametrize(
