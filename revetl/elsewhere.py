@@ -202,7 +202,9 @@ def open_elsewhere(  # noqa: PLR0913 as `open_warehouse`
         if folder is not None:
             folder.close()
         raise
-    return StateElsewhere(source, opened, folder=folder, probe=probe)
+    made = StateElsewhere(source, opened, folder=folder, probe=probe)
+    made.place = state.where
+    return made
 
 
 def _remote(path: str) -> bool:

@@ -1407,7 +1407,7 @@ class _Run:
         """
         if job is None or not isinstance(problem, WarehouseError | StateDamaged):
             return problem
-        with suppress(WarehouseError):
+        with suppress(RevetlError):
             try:
                 job.stream.renew(job.lease)
             except LeaseLost as lost:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from revetl import ci
 from revetl.carried import fits as kept_whole
-from revetl.elsewhere import read_columns
-from revetl.errors import ConfigError
-from revetl.profiles import Secret, keys_of, state_fields
+from revetl.elsewhere import open_elsewhere, read_columns
+from revetl.errors import ConfigError, WarehouseError, Where
+from revetl.profiles import Elsewhere, Secret, keys_of, state_fields
+from revetl.warehouse import open_warehouse
 from tests.suites.world import orders_sync, people_sync
 from tests.unit.project_files import PROFILES, problems, shop
 
@@ -76,6 +79,16 @@ def test_runners_that_forget_are_told_before_anything_is_sent() -> None:
     assert ci.vanishing({}, container=Path("/")) == "a container"
     with pytest.raises(ConfigError):  # in memory nothing stays anywhere
         ci.may_begin(":memory:", {ci.NEW_STATE: "1"}, memory=True, real=True)
+
+
+def test_a_place_that_cannot_be_reached_is_told_where_it_is_declared(tmp_path: Path) -> None:
+    source = open_warehouse("duckdb", {"path": ":memory:"}, root=tmp_path)
+    nowhere = Elsewhere(kind="postgres", fields={"host": "127.0.0.1", "port": 1, "user": "me", "dbname": "kept"},
+                        where=Where(file="profiles.yml", line=7, column=9))  # fmt: skip
+    with closing(open_elsewhere(source, nowhere, root=tmp_path, read_only=True)) as opened, pytest.raises(WarehouseError) as told:
+        opened.fetch(sa.text("SELECT 1"))
+    assert "profiles.yml:7:9: the warehouse refused connect" in str(told.value)
+    assert told.value.hint
 
 
 def test_only_columns_that_a_sync_reads_leave_the_warehouse() -> None:
