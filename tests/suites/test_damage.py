@@ -130,13 +130,14 @@ def test_a_table_that_is_changed_while_a_run_sends_is_named(world: World, change
 
 
 def test_a_model_that_changes_while_a_run_sends_changes_nothing_of_it(world: World) -> None:
+    if world.source is not None and world.kind == "duckdb":
+        pytest.skip("one process cannot write a DuckDB file that it has open to read")
     world.run("people")
     world.sql("UPDATE people SET plan = 'team'")
 
     class Meddling(SandboxDestination):
         def send(self, body: bytes, *, deadline_s: float, path: str = "/api/v2/batch") -> object:
-            if world.source is None:
-                world.sql("ALTER TABLE people DROP COLUMN plan")
+            world.sql("ALTER TABLE people DROP COLUMN plan")
             return super().send(body, deadline_s=deadline_s, path=path)
 
     sent = world.run("people", destination=lambda: Meddling(world.box))
