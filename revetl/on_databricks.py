@@ -34,6 +34,8 @@ NAMING = re.compile(
     r"NO_SUCH_CATALOG\w*|MISSING_AGGREGATION|DATATYPE_MISMATCH\w*|AMBIGUOUS_\w+|UNSUPPORTED_\w+|WRONG_NUM_ARGS\w*|ROUTINE_NOT_FOUND)"
     r"[.\w]*\]"
 )  # fmt: skip
+# what comes behind the sentence: where it is, then the statement itself or its plan, with the constants in it
+REST = re.compile(r"\s*(?:SQLSTATE: |;\s*line \d|== SQL)")
 
 
 def _kind(native: str) -> tuple[Kind, int | None]:
@@ -90,7 +92,7 @@ def problem(error: BaseException, _statement: str) -> tuple[str, int]:
     text = f"{name} (HTTP {status[1]})" if status else name
     found = NAMING.search(said)
     if found:
-        text += f": {said[found.start() : found.start() + LONGEST_PROBLEM]}"
+        text += f": {REST.split(said[found.start() :])[0][:LONGEST_PROBLEM]}"
     place = re.search(r"\bline (\d+),? pos", said)
     return text, int(place[1]) if place else 0
 

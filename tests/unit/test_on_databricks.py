@@ -147,6 +147,10 @@ class Failure(Exception):  # noqa: N818 as it reads in a message
         ("[INSUFFICIENT_PERMISSIONS] Insufficient privileges: User does not have SELECT on Table 'main.raw.people'.",
          "INSUFFICIENT_PERMISSIONS", "GRANT SELECT ON TABLE main.raw.people TO `job`"),
         ("[CAST_INVALID_INPUT] The value 'ann@example.com' of the type STRING cannot be cast to INT", "Failure", ""),
+        ("[PARSE_SYNTAX_ERROR] Syntax error at or near 'FORM'. SQLSTATE: 42601 (line 3, pos 9) == SQL == "
+         "SELECT * FORM people WHERE email = 'ann@example.com' ---------^^^", "at or near 'FORM'.", ""),
+        ("[UNRESOLVED_COLUMN.WITH_SUGGESTION] A column with name `x` cannot be resolved. SQLSTATE: 42703; line 3 pos 7; "
+         "'Project ['x] +- Filter (email = ann@example.com)", "`x` cannot be resolved.", ""),
         ("Error during request to server: HTTP 403: Invalid access token", "Failure (HTTP 403)", "check token"),
     ],
 )  # fmt: skip
